@@ -1,0 +1,33 @@
+# Everything a fresh clone needs: Python >= 3.11 and make. `make search` and `make test` set up what they need first.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: setup search test lint ui bench clean
+
+search: $(READY)   ## the main job: a 50-trial Bayesian search for the SE ratio r on the embedded dataset
+	$(BIN)/python -m search.run spaces/se_ratio.yaml
+
+test: lint         ## everything that is checked
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+ui: $(READY)       ## MLflow's pages on this project's runs
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///runs/mlflow.db
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python >= 3.11 is needed, this is " + sys.version)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,timm]'
+	touch $(READY)
+
+clean:
+	rm -rf .venv

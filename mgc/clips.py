@@ -1,0 +1,231 @@
+"""Clips: windows of the tracks' stored features, and their way into batches on the device. Knows no model.
+
+Shape suffixes: B clips of a batch, N clips of a part, M tracks of a part, C channels, F bins, T frames, S samples;
+R rows of a store (frames or samples), W values of a row, L rows of a window, P windows, V = L x W values of a window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mgc.config import ClipShape, ConfigError, TrainingConfig
+from mgc.cutting import Ints, clip_shape, length_notes, naming, ruler_of, starts_of_tracks
+from mgc.datasets import Dataset, Track, open_dataset
+from mgc.features import Kind, Store, open_store
+from mgc.splits import Part, Split, make_split
+
+__all__ = ["Batch", "Clips", "clip_shape", "open_clips"]
+
+RESIDENT_SHARE = 0.2
+"""A store stays on the GPU if it takes at most this share of the memory free there: several trials may share one."""
+
+
+class Batch(NamedTuple):
+    """Clips as a model takes them, their genres, and which of the part's tracks they are from.
+
+    `x` is the picture (B, 1, F, T) in [0, 1], the waveform (B, S) in [-1, 1), or for modality `both` the pair
+    (waveform, picture).
+    """
+
+    x: Tensor | tuple[Tensor, Tensor]
+    y_B: Tensor
+    track_B: Tensor
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """The clips of one part: of which of its tracks each is, and where it starts, in steps (see mgc.cutting)."""
+
+    tracks: tuple[Track, ...]
+    track_N: Ints
+    start_N: Ints
+
+
+class Windows:
+    """Every window of a fixed length over a store's rows, as a view: a batch is one gather of some of them.
+
+    Clips start every `step` rows. The rows are on the device where they fit on a GPU, else in the mapped file.
+    """
+
+    def __init__(self, kind: Kind, store: Store, length: int, step: int, device: torch.device) -> None:
+        self._kind, self._length, self._step, self._device = kind, length, step, device
+        self._scale, self._tracks = store.scale, store.tracks
+        self._has_short_tracks = any(stored.num_rows < length for stored in store.tracks.values())
+        rows_RW = store.rows_RW.to(device) if _fits(store.rows_RW, device) else store.rows_RW
+        num_rows, width = rows_RW.shape
+        self._x_PV = rows_RW.as_strided((num_rows - length + 1, length * width), (width, 1))
+
+    def place(self, cuts: Cuts) -> tuple[Tensor, Tensor]:
+        """First row (N,) of each clip, and how many rows (N,) from there on are of its track."""
+        stored_M = [self._tracks[track.track_id] for track in cuts.tracks]
+        first_N = np.array([stored.first_row for stored in stored_M])[cuts.track_N]
+        num_rows_N = np.array([stored.num_rows for stored in stored_M])[cuts.track_N]
+        start_N = cuts.start_N * self._step
+        home = self._x_PV.device
+        return torch.from_numpy(first_N + start_N).to(home), torch.from_numpy(num_rows_N - start_N).to(home)
+
+    def take(self, row_B: Tensor, num_rows_B: Tensor) -> Tensor:
+        """Placed clips in float32 on the device: pictures (B, 1, F, T) or waveforms (B, S)."""
+        x_BLW = self._x_PV.index_select(0, row_B).view(len(row_B), self._length, -1)
+        if self._has_short_tracks:
+            is_over_BL = torch.arange(self._length, device=row_B.device) >= num_rows_B[:, None]
+            x_BLW.masked_fill_(is_over_BL[:, :, None], 0)
+        if x_BLW.device != self._device:
+            x_BLW = x_BLW.pin_memory().to(self._device, non_blocking=True)
+        x = x_BLW[:, :, 0] if self._kind == "waveform" else x_BLW.mT[:, None]
+        x = x.to(torch.float32, memory_format=torch.contiguous_format)
+        return x if self._scale == 1 else x.mul_(self._scale)
+
+
+def _fits(rows_RW: Tensor, device: torch.device) -> bool:
+    """Whether a store is to be copied to this device; for a CPU it never is."""
+    if device.type != "cuda":
+        return False
+    free, _ = torch.cuda.mem_get_info(device)
+    return rows_RW.nbytes <= RESIDENT_SHARE * free
+
+
+@dataclass(frozen=True, kw_only=True)
+class _PartClips:
+    """One part's clips: genre and track on the device, places of `Windows.place` beside the rows that they count."""
+
+    track_ids: tuple[str, ...]
+    y_N: Tensor
+    track_N: Tensor
+    places: tuple[tuple[Tensor, Tensor], ...]
+
+
+class Clips:
+    """The clips of the opened parts. What it yields depends on nothing but config, dataset and generator.
+
+    `notes` are one-line remarks for the user: about the dataset, the split, and tracks that were padded or left out.
+    """
+
+    def __init__(
+        self,
+        shape: ClipShape,
+        dataset: Dataset,
+        split: Split,
+        windows: Sequence[Windows],
+        cuts: Mapping[Part, Cuts],
+        device: torch.device,
+        notes: Sequence[str] = (),
+    ) -> None:
+        self.shape, self.split = shape, split
+        self.genres = dataset.genres
+        self.notes = (*dataset.notes, *split.notes, *notes)
+        self._windows = windows
+        self._parts = {part: self._placed(each, device) for part, each in cuts.items()}
+
+    def _placed(self, cuts: Cuts, device: torch.device) -> _PartClips:
+        label_M = np.array([self.genres.index(track.genre) for track in cuts.tracks])
+        return _PartClips(
+            track_ids=tuple(track.track_id for track in cuts.tracks),
+            y_N=torch.from_numpy(label_M[cuts.track_N]).to(device),
+            track_N=torch.from_numpy(cuts.track_N).to(device),
+            places=tuple(windows.place(cuts) for windows in self._windows),
+        )
+
+    def num_tracks(self, part: Part) -> int:
+        return len(self._part(part).track_ids)
+
+    def num_clips(self, part: Part) -> int:
+        return len(self._part(part).y_N)
+
+    def track_ids(self, part: Part) -> tuple[str, ...]:
+        """The part's tracks in the order that a batch's `track_B` counts them."""
+        return self._part(part).track_ids
+
+    def batches(self, part: Part, batch_size: int, *, generator: torch.Generator | None = None) -> Iterator[Batch]:
+        """Every clip of the part once: shuffled by the generator (a CPU's), without one in the tracks' order.
+
+        Batches differ in size by at most one clip: a lone last clip would break batch normalization.
+        """
+        clips = self._part(part)
+        num_clips = self.num_clips(part)
+        order_N = torch.arange(num_clips) if generator is None else torch.randperm(num_clips, generator=generator)
+        columns = [clips.y_N, clips.track_N, *(column_N for place in clips.places for column_N in place)]
+        num_batches = -(-num_clips // batch_size)
+        chunks = [column_N[order_N.to(column_N.device)].tensor_split(num_batches) for column_N in columns]
+        for y_B, track_B, *places in zip(*chunks, strict=True):
+            x = [
+                windows.take(row_B, num_rows_B)
+                for windows, row_B, num_rows_B in zip(self._windows, places[::2], places[1::2], strict=True)
+            ]
+            yield Batch(x[0] if len(x) == 1 else (x[0], x[1]), y_B, track_B)
+
+    def _part(self, part: Part) -> _PartClips:
+        if part not in self._parts:
+            raise ValueError(f"the {part} part was not opened (there is {', '.join(self._parts)})")
+        return self._parts[part]
+
+
+def open_clips(
+    config: TrainingConfig,
+    *,
+    device: str | torch.device = "cpu",
+    parts: Sequence[Part] = ("train", "validation"),
+    progress: bool = True,
+) -> Clips:
+    """The clips of these parts of the config's dataset. The test part is opened only for those who name it.
+
+    A track shorter than a clip is padded with silence if it is at least half as long, else left out, and noted. Raises
+    ConfigError if the clip is longer than every track or a part has no clip.
+    """
+    device = torch.device(device)
+    dataset = open_dataset(config.data.dataset, progress=progress)
+    split, shape, ruler = make_split(dataset, config.data), clip_shape(config, dataset), ruler_of(config, dataset)
+    stores = {kind: open_store(dataset, config.features, kind, progress=progress) for kind in _kinds(shape)}
+    first_store = next(iter(stores.values()))
+    starts = starts_of_tracks(first_store.lengths, ruler, config.clips)
+    undecodable = [f"left out, undecodable: {naming(list(first_store.skipped))}"] if first_store.skipped else []
+    return Clips(
+        shape,
+        dataset,
+        split,
+        windows=[_windows(kind, store, shape, ruler.step, device) for kind, store in stores.items()],
+        cuts={part: _cuts(part, dataset, starts, split) for part in parts},
+        device=device,
+        notes=(*undecodable, *length_notes(first_store.lengths, ruler)),
+    )
+
+
+def _kinds(shape: ClipShape) -> tuple[Kind, ...]:
+    """The stores that clips of this shape are cut from, in the order of a batch's `x`."""
+    match shape.modality:
+        case "spectrogram":
+            return ("spectrogram",)
+        case "raw":
+            return ("waveform",)
+        case "both":
+            return ("waveform", "spectrogram")
+
+
+def _windows(kind: Kind, store: Store, shape: ClipShape, step: int, device: torch.device) -> Windows:
+    """The windows of one store; clips start every `step` samples, that is every frame."""
+    if kind == "waveform":
+        return Windows(kind, store, shape.samples, step, device)
+    return Windows(kind, store, shape.frames, 1, device)
+
+
+def _cuts(part: Part, dataset: Dataset, starts: Mapping[str, Ints], split: Split) -> Cuts:
+    """The clips that the split gives to this part."""
+    chosen: list[tuple[Track, Ints]] = []
+    for track in (track for track in dataset.tracks if track.track_id in starts):
+        start_K = starts[track.track_id]
+        is_of_part_K = np.array([each == part for each in split.assign(track.track_id, len(start_K))])
+        if is_of_part_K.any():
+            chosen.append((track, start_K[is_of_part_K]))
+    if not chosen:
+        raise ConfigError(f"split {split.label} leaves no clip for the {part} part", "split")
+    return Cuts(
+        tracks=tuple(track for track, _ in chosen),
+        track_N=np.repeat(np.arange(len(chosen)), [len(start_K) for _, start_K in chosen]),
+        start_N=np.concatenate([start_K for _, start_K in chosen]),
+    )

@@ -1,0 +1,272 @@
+"""What a model gets of a track: waveform, STFT in dB or log-mel, and the store that keeps them, computed once per node.
+
+The spectrograms are torch modules that agree with librosa. They run over whole tracks, since decibels are relative to
+the track's maximum; clips are cut from the result (mgc.clips).
+
+Shape suffixes: B tracks of a batch, S samples, F frequency bins, K frequencies of the STFT, T frames, R rows of a store
+(frames or samples, all tracks one after another), W values in a row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from mgc.audio import AudioError, decode
+from mgc.cache import built, cache_dir
+from mgc.config import ConfigError, FeatureConfig
+from mgc.datasets import Dataset, Track
+from mgc.datasets.precomputed import Precomputed
+from mgc.progress import progress as shown
+
+log = logging.getLogger("mgc")
+
+Kind = Literal["spectrogram", "waveform"]
+Array = npt.NDArray[Any]
+
+RANGE_DB = 80.0
+"""Decibels below the track's maximum at which its spectrogram is cut off (librosa's top_db)."""
+
+AMIN = 1e-10
+"""Power below which everything is the same silence (librosa's amin of power_to_db, and of amplitude_to_db squared)."""
+
+
+class STFTdB(nn.Module):
+    """STFT magnitude in dB, scaled to [0, 1]: 0 is 80 dB below the track's maximum, 1 the maximum.
+
+    Agrees with `librosa.amplitude_to_db(abs(librosa.stft(y)), ref=np.max, top_db=80)`, so a track of pure silence is 1.
+    """
+
+    window_S: Tensor
+
+    def __init__(self, n_fft: int, hop_length: int) -> None:
+        super().__init__()
+        self.n_fft, self.hop_length = n_fft, hop_length
+        self.register_buffer("window_S", torch.hann_window(n_fft), persistent=False)
+
+    def power(self, y_BS: Tensor) -> Tensor:
+        """Squared magnitude (B, K, T) with frames centered at multiples of the hop and silence around the track."""
+        stft_BKT = torch.stft(
+            y_BS, self.n_fft, self.hop_length, window=self.window_S, pad_mode="constant", return_complex=True
+        )
+        return stft_BKT.real.square() + stft_BKT.imag.square()
+
+    def forward(self, y_BS: Tensor) -> Tensor:
+        power_BFT = self.power(y_BS)
+        peak_B11 = power_BFT.amax(dim=(1, 2), keepdim=True).clamp(min=AMIN)
+        level_BFT = power_BFT.clamp(min=AMIN).div_(peak_B11).log10_()
+        return level_BFT.mul_(10 / RANGE_DB).add_(1).clamp_(min=0)
+
+
+class LogMel(STFTdB):
+    """Mel power in dB, scaled as STFTdB: `librosa.power_to_db(librosa.feature.melspectrogram(y=y), ref=np.max)`."""
+
+    filters_FK: Tensor
+
+    def __init__(
+        self, sr: int, n_fft: int, hop_length: int, n_mels: int, fmin: float = 0.0, fmax: float | None = None
+    ) -> None:
+        super().__init__(n_fft, hop_length)
+        from librosa.filters import mel  # costs a second, and a store that is ready needs no filters
+
+        filters_FK = torch.from_numpy(mel(sr=sr, n_fft=n_fft, n_mels=n_mels, fmin=fmin, fmax=fmax))
+        self.register_buffer("filters_FK", filters_FK, persistent=False)
+
+    def power(self, y_BS: Tensor) -> Tensor:
+        """Power (B, F, T) of the mel bands."""
+        return (super().power(y_BS).mT @ self.filters_FK.T).mT
+
+
+def feature_module(config: FeatureConfig) -> STFTdB:
+    """The module that turns waveforms (B, S) into the config's spectrograms (B, F, T) in [0, 1]."""
+    if config.spectrogram == "stft_db":
+        return STFTdB(config.n_fft, config.hop_length)
+    return LogMel(config.sr, config.n_fft, config.hop_length, config.n_mels, config.fmin, config.fmax)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Where a track lies in a store. `length` is that of its audio in samples (precomputed: in frames)."""
+
+    first_row: int
+    num_rows: int
+    length: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Store:
+    """One kind of features of every usable track, memory-mapped: processes of a node share one copy.
+
+    A row is a frame of a spectrogram or a sample of a waveform, so any window of a track is one piece of memory. The
+    last track is followed by silence as long as the longest track, so that windows may run over the end.
+    """
+
+    rows_RW: Tensor
+    tracks: Mapping[str, Stored]
+    skipped: Mapping[str, str]
+    """The reason for each track that could not be used, by its id."""
+
+    @property
+    def lengths(self) -> dict[str, int]:
+        """Length of each track by its id, see `Stored`."""
+        return {track_id: stored.length for track_id, stored in self.tracks.items()}
+
+    @property
+    def scale(self) -> float:
+        """What a stored value is multiplied by: spectrograms come to [0, 1], waveforms to [-1, 1)."""
+        return {torch.float16: 1.0, torch.uint8: 1 / 255, torch.int16: 1 / 32_768}[self.rows_RW.dtype]
+
+
+def open_store(dataset: Dataset, config: FeatureConfig, kind: Kind, *, progress: bool = True) -> Store:
+    """The dataset's store for this feature setting, built first where this node does not have it yet.
+
+    Undecodable tracks are skipped with a warning each; a dataset without any usable track is a ConfigError.
+    """
+    setting = _setting(dataset, config, kind)
+    key = hashlib.sha256(json.dumps(setting, sort_keys=True).encode()).hexdigest()[:16]
+    path = cache_dir() / "features" / f"{setting['kind']}-{key}"
+    return _opened(built(path, partial(_build, dataset, config, kind, progress)))
+
+
+def _setting(dataset: Dataset, config: FeatureConfig, kind: Kind) -> dict[str, Any]:
+    """Everything that a store's content depends on. Raise `format` when code here computes or writes other values."""
+    setting: dict[str, Any] = {"format": 1, "dataset": dataset.digest, "kind": kind}
+    if dataset.precomputed is not None:
+        return {**setting, "kind": "precomputed"}
+    if kind == "waveform":
+        return {**setting, "sr": config.sr}
+    of_picture = {"sr", "n_fft", "hop_length"}
+    if config.spectrogram == "log_mel":
+        of_picture |= {"n_mels", "fmin", "fmax"}
+    return {**setting, "kind": config.spectrogram, **config.model_dump(include=of_picture)}
+
+
+def _opened(path: Path) -> Store:
+    about = json.loads((path / "store.json").read_text())
+    data = path / "rows.bin"
+    dtype: torch.dtype = getattr(torch, about["dtype"])
+    flat = torch.from_file(str(data), shared=False, size=data.stat().st_size // dtype.itemsize, dtype=dtype)
+    return Store(
+        rows_RW=flat.view(-1, about["width"]),
+        tracks={track_id: Stored(**stored) for track_id, stored in about["tracks"].items()},
+        skipped=about["skipped"],
+    )
+
+
+@dataclass(frozen=True)
+class _TrackRows:
+    rows_RW: Array
+    length: int
+
+
+def _build(dataset: Dataset, config: FeatureConfig, kind: Kind, progress: bool, path: Path) -> None:
+    """Write the folder of a store: `rows.bin` and, describing it, `store.json`."""
+    path.mkdir()
+    results = shown(
+        zip(dataset.tracks, _rows_of_tracks(dataset, config, kind), strict=True),
+        what=f"{dataset.name}: computing the {kind}s of {len(dataset.tracks)} tracks",
+        total=len(dataset.tracks),
+        show=progress,
+    )
+    with open(path / "rows.bin", "wb") as file:
+        about = _write(file, results)
+    if not about["tracks"]:
+        reason = next(iter(about["skipped"].values()), "it is empty")
+        raise ConfigError(f"dataset {dataset.name!r} has no usable track: {reason}", "dataset")
+    (path / "store.json").write_text(json.dumps(about))
+
+
+def _write(file: BinaryIO, results: Iterable[tuple[Track, _TrackRows | AudioError]]) -> dict[str, Any]:
+    """Write the rows of all tracks, then the silence; what `_opened` must know of them."""
+    tracks: dict[str, dict[str, int]] = {}
+    skipped: dict[str, str] = {}
+    first_row, most_bytes, rows_RW = 0, 0, np.empty((0, 1))
+    for track, result in results:
+        if isinstance(result, AudioError):
+            log.warning("skipped track %s: %s", track.track_id, result)
+            skipped[track.track_id] = str(result)
+            continue
+        rows_RW = result.rows_RW
+        file.write(rows_RW.data)
+        tracks[track.track_id] = asdict(Stored(first_row, len(rows_RW), result.length))
+        first_row += len(rows_RW)
+        most_bytes = max(most_bytes, rows_RW.nbytes)
+    file.truncate(file.tell() + most_bytes)  # a hole: silence that takes no space on disk
+    return {"dtype": rows_RW.dtype.name, "width": rows_RW.shape[1], "tracks": tracks, "skipped": skipped}
+
+
+def _rows_of_tracks(dataset: Dataset, config: FeatureConfig, kind: Kind) -> Iterator[_TrackRows | AudioError]:
+    """The rows of every track, or the reason why it has none, in the dataset's order."""
+    if dataset.precomputed is not None:
+        yield from _precomputed_rows(dataset.precomputed)
+        return
+    rows = _waveform_rows if kind == "waveform" else partial(_spectrogram_rows, feature_module(config))
+    pool = ThreadPoolExecutor(_num_cores())  # threads suffice: decoding and Fourier transform release the GIL
+    try:
+        with _one_torch_thread():
+            yield from pool.map(partial(_decoded_rows, rows, config.sr), dataset.tracks)
+    finally:
+        pool.shutdown(cancel_futures=True)  # an interrupted build does not decode the rest first
+
+
+def _precomputed_rows(precomputed: Precomputed) -> Iterator[_TrackRows]:
+    x_BFT = precomputed.load()
+    if x_BFT.dtype != np.uint8:
+        if not np.issubdtype(x_BFT.dtype, np.floating) or not (x_BFT.min() >= 0 and x_BFT.max() <= 1):
+            raise ConfigError(f"{precomputed.path}: features must be uint8 or floats in [0, 1]", "dataset")
+        x_BFT = x_BFT.astype(np.float16)
+    for x_FT in x_BFT:
+        yield _TrackRows(np.ascontiguousarray(x_FT.T), x_FT.shape[1])
+
+
+def _decoded_rows(rows: Callable[[Array], Array], sr: int, track: Track) -> _TrackRows | AudioError:
+    assert track.path is not None
+    try:
+        y_S = decode(track.path, sr)
+    except AudioError as error:
+        return error
+    return _TrackRows(rows(y_S), len(y_S))
+
+
+def _waveform_rows(y_S: Array) -> Array:
+    """Samples (R, 1) as 16-bit integers: what 16-bit files hold, exactly; louder than full scale is clipped."""
+    y_R: Array = np.clip(np.rint(y_S * 32_768), -32_768, 32_767).astype(np.int16)
+    return y_R[:, None]
+
+
+@torch.inference_mode()
+def _spectrogram_rows(module: STFTdB, y_S: Array) -> Array:
+    """Frames (R, F) in half precision."""
+    x_FT: Tensor = module(torch.from_numpy(y_S)[None])[0]
+    rows_RW: Array = x_FT.T.half().contiguous().numpy()
+    return rows_RW
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    """One thread per operation, while there are as many operations as cores anyway."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _num_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,311 @@
+"""One training of one config: class Training, a loop over epochs that anything can drive, and the command line for it.
+
+    for scores in Training(config, open_clips(config)):
+        print(scores.val_accuracy)
+
+Knows nothing of who looks. Shape suffixes: B clips of a batch, N clips of a part, M tracks of a part, G genres.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mgc.clips import Batch, Clips, open_clips
+from mgc.config import ConfigError, DataConfig, OptimizerConfig, TrainingConfig, training_config
+from mgc.metrics import Predictions
+from mgc.models import MODELS, build_model
+from mgc.splits import Part
+
+Precision = Literal["fp32", "bf16"]
+
+EVALUATION_BATCH = 4
+"""Batches are this many times larger in evaluation: without gradients they take no more memory."""
+
+
+class TrainingError(RuntimeError):
+    """A training that cannot go on: its loss is no number any more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """What one epoch gave. Accuracies, precision, recall and F1 are in [0, 1]; epochs count from 1.
+
+    Losses are mean cross-entropies by clip, without the L1 penalty. Those of train are of the training pass itself:
+    with dropout, and with weights that move meanwhile. `val_accuracy`, precision, recall and F1 (macro means) are by
+    track under the config's vote, by clip where that is `none`. `clips_per_s` is the speed of the training pass,
+    `seconds` the time of the whole epoch.
+    """
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    val_clip_accuracy: float
+    val_accuracy_sum: float
+    val_accuracy_majority: float
+    val_precision: float
+    val_recall: float
+    val_f1: float
+    seconds: float
+    clips_per_s: float
+
+    def metrics(self) -> dict[str, float]:
+        """Everything but the epoch, by name."""
+        return {name: value for name, value in asdict(self).items() if name != "epoch"}
+
+
+class Training:
+    """A model in training. Each `epoch()` moves the weights once through all train clips, then scores the validation.
+
+    On a CPU the scores (but for the times) depend on nothing but config, clips and number of threads: every epoch draws
+    its shuffle and dropout from its own seed, so a training that is saved and loaded goes on bit for bit as if nothing
+    had happened, and the process' random state is neither used nor changed.
+    """
+
+    def __init__(self, config: TrainingConfig, clips: Clips, device: str | torch.device = "cpu") -> None:
+        self.config = config
+        self.clips = clips
+        self.device = torch.device(device)
+        self.epochs_done = 0
+        precision = config.optimizer.precision
+        self.precision: Precision = choose_precision(self.device) if precision == "auto" else precision
+        with _seeded(config.seed, 0, self.device):
+            model = build_model(config, clips.shape, len(clips.genres))
+        self.model: nn.Module = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._optimizer = build_optimizer(config.optimizer, self.model, self.device)
+        self._penalized = [weight for weight in self.model.parameters() if weight.dim() > 1]
+
+    def __iter__(self) -> Iterator[Scores]:
+        """The epochs that are left of the config's."""
+        while self.epochs_done < self.config.epochs:
+            yield self.epoch()
+
+    def epoch(self) -> Scores:
+        """One more epoch. Raises TrainingError when a loss is not finite."""
+        started = time.perf_counter()
+        train_loss, train_accuracy = self._train()
+        trained = time.perf_counter()
+        predictions = self.predict("validation")
+        self._check_loss("validation", predictions.loss)
+        self.epochs_done += 1
+        by_vote = predictions.scores(self.config.clips.vote)
+        return Scores(
+            epoch=self.epochs_done,
+            train_loss=train_loss,
+            train_accuracy=train_accuracy,
+            val_loss=predictions.loss,
+            val_accuracy=by_vote.accuracy,
+            val_clip_accuracy=predictions.scores("none").accuracy,
+            val_accuracy_sum=predictions.scores("sum").accuracy,
+            val_accuracy_majority=predictions.scores("majority").accuracy,
+            val_precision=by_vote.precision,
+            val_recall=by_vote.recall,
+            val_f1=by_vote.f1,
+            seconds=time.perf_counter() - started,
+            clips_per_s=self.clips.num_clips("train") / (trained - started),
+        )
+
+    def _train(self) -> tuple[float, float]:
+        """One pass through the train clips; its mean loss and accuracy."""
+        self.model.train()
+        seed = (self.config.seed, self.epochs_done + 1)
+        shuffle = torch.Generator().manual_seed(_seed(*seed, "shuffle"))
+        loss_sum = torch.zeros((), device=self.device)
+        num_right = torch.zeros((), device=self.device, dtype=torch.int64)
+        with _seeded(*seed, self.device):
+            for batch in self.clips.batches("train", self.config.optimizer.batch_size, generator=shuffle):
+                logits_BG, loss = self._step(batch)
+                loss_sum += loss * len(batch.y_B)
+                num_right += (logits_BG.argmax(dim=1) == batch.y_B).sum()
+        num_clips = self.clips.num_clips("train")
+        train_loss = loss_sum.item() / num_clips  # the only place of an epoch's training where a GPU is waited for
+        self._check_loss("training", train_loss)
+        return train_loss, num_right.item() / num_clips
+
+    def _step(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Move the weights once; the batch's logits and mean cross-entropy."""
+        self._optimizer.zero_grad()
+        logits_BG = self._logits(batch)
+        loss = functional.cross_entropy(logits_BG, batch.y_B)
+        (loss + self._penalty()).backward()  # type: ignore[no-untyped-call]
+        self._optimizer.step()
+        return logits_BG.detach(), loss.detach()
+
+    def _logits(self, batch: Batch) -> Tensor:
+        """Logits (B, G) in float32."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            logits_BG: Tensor = self.model(batch.x)
+        return logits_BG.float()
+
+    def _penalty(self) -> Tensor | float:
+        """The L1 penalty on the weights of convolutions and linear layers, not on biases and normalizations."""
+        factor = self.config.optimizer.l1_penalty
+        if factor == 0:
+            return 0.0
+        return factor * torch.stack([weight.abs().sum() for weight in self._penalized]).sum()
+
+    def _check_loss(self, which: str, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"the {which} loss is {loss} in epoch {self.epochs_done + 1}: the training diverged "
+                f"(lr {self.config.optimizer.lr:g}, {self.precision})"
+            )
+
+    @torch.inference_mode()
+    def predict(self, part: Part) -> Predictions:
+        """What the model says now of every clip of a part that the clips were opened with."""
+        self.model.eval()
+        y, track, logits = [], [], []
+        for batch in self.clips.batches(part, EVALUATION_BATCH * self.config.optimizer.batch_size):
+            y.append(batch.y_B)
+            track.append(batch.track_B)
+            logits.append(self._logits(batch))
+        y_N, track_N, logits_NG = torch.cat(y), torch.cat(track).cpu().numpy(), torch.cat(logits)
+        _, first_clip_M = np.unique(track_N, return_index=True)
+        return Predictions(
+            genres=self.clips.genres,
+            track_ids=self.clips.track_ids(part),
+            label_M=y_N.cpu().numpy()[first_clip_M],
+            track_N=track_N,
+            probabilities_NG=logits_NG.softmax(dim=1).cpu().numpy(),
+            loss=functional.cross_entropy(logits_NG, y_N).item(),
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, optimizer and epoch, to be saved before the next epoch moves them. Random state is no part of it."""
+        return {
+            "epoch": self.epochs_done,
+            "model": self.model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state of a training of the same config."""
+        self.model.load_state_dict(state["model"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.epochs_done = state["epoch"]
+
+
+def build_optimizer(config: OptimizerConfig, model: nn.Module, device: torch.device) -> torch.optim.Optimizer:
+    """The config's update rule over all weights of the model, fused into one kernel on the devices that have it."""
+    weights, fused = list(model.parameters()), device.type in ("cpu", "cuda")
+    betas = (config.beta1, config.beta2)
+    match config.optimizer:
+        case "adam":
+            return torch.optim.Adam(
+                weights, config.lr, betas, config.eps, weight_decay=config.weight_decay, fused=fused
+            )
+        case "adamw":
+            return torch.optim.AdamW(
+                weights, config.lr, betas, config.eps, weight_decay=config.weight_decay, fused=fused
+            )
+        case "sgd":
+            return torch.optim.SGD(
+                weights, config.lr, momentum=config.beta1, weight_decay=config.weight_decay, fused=fused
+            )
+
+
+def choose_precision(device: str | torch.device) -> Precision:
+    """What precision `auto` means here: bf16 where the hardware multiplies in it, fp32 where it would be emulated."""
+    match torch.device(device).type:
+        case "cpu":
+            can = torch.cpu.get_capabilities()
+            has_bf16 = bool(can.get("avx512_bf16") or can.get("amx_bf16"))
+        case "cuda":
+            has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        case _:
+            has_bf16 = False
+    return "bf16" if has_bf16 else "fp32"
+
+
+def _seed(seed: int, epoch: int, use: Literal["model", "shuffle"]) -> int:
+    """A seed of 64 bits for one epoch of a training. The model draws its first weights in epoch 0, then its dropout."""
+    entropy = (seed, epoch, ("model", "shuffle").index(use))
+    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0])
+
+
+@contextmanager
+def _seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
+    """torch's global generators seeded for this epoch, and put back as they were afterwards."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(_seed(seed, epoch, "model"))
+        yield
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train one config and print a line per epoch; the status is 2 for a mistake in the config, 1 for a failure."""
+    given = _parser().parse_args(arguments)
+    try:
+        data = DataConfig.checked({"dataset": given.data, "split": given.split})
+        config = training_config({"model": given.model, **dict(given.set)}, data=data, epochs=given.epochs)
+        clips = open_clips(config, device=given.device)
+        training = Training(config, clips, given.device)
+        print(_heading(training))
+        for scores in training:
+            print(_line(scores, training), flush=True)
+    except (ConfigError, TrainingError) as error:
+        print(error, file=sys.stderr)
+        return 2 if isinstance(error, ConfigError) else 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m mgc.train", description="Train one config, without Ray or MLflow.")
+    parser.add_argument("--model", required=True, help=f"one of {', '.join(MODELS)}")
+    parser.add_argument("--data", default="synthetic", help="name, folder or .npz file of the dataset")
+    parser.add_argument("--split", default="artist", help="policy that divides the tracks")
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument(
+        "--set", action="append", default=[], type=_setting, metavar="KEY=VALUE", help="a hyperparameter, as in r=8"
+    )
+    return parser
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """A `key=value` of the command line; the value is read as JSON, what is none as text."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"must be KEY=VALUE, got {text!r}")
+    try:
+        return key, json.loads(value)
+    except json.JSONDecodeError:
+        return key, value
+
+
+def _heading(training: Training) -> str:
+    """What is known before the first epoch: what happened to the data, and how much of it there is."""
+    clips = training.clips
+    parts: tuple[Part, ...] = ("train", "validation")
+    counts = ", ".join(f"{clips.num_clips(part)} {part} clips of {clips.num_tracks(part)} tracks" for part in parts)
+    summary = f"{training.config.model.name} in {training.precision}, split {clips.split.label}: {counts}"
+    return "\n".join([*clips.notes, summary])
+
+
+def _line(scores: Scores, training: Training) -> str:
+    """An epoch for the reader; no accuracy without the name of its split."""
+    return (
+        f"epoch {scores.epoch}/{training.config.epochs}: "
+        f"train_loss {scores.train_loss:.4f}, train_accuracy {scores.train_accuracy:.3f}, "
+        f"val_loss {scores.val_loss:.4f}, val_clip_accuracy {scores.val_clip_accuracy:.3f}, "
+        f"val_accuracy {scores.val_accuracy:.3f} (vote {training.config.clips.vote}, "
+        f"split {training.clips.split.label}), {scores.seconds:.1f} s, {scores.clips_per_s:.0f} clips/s"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,151 @@
+"""What MLflow is told of a study: the record translated into plain tags, params, points and Markdown.
+
+Everything here is a function of the record, the points' times included: told twice, MLflow hears the same thing twice,
+and its metric table, keyed by (name, time, step, value), keeps it once. No MLflow is imported.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+from search.overview import BOOKKEEPING, Heading, brief, counts, networks, numbered, ranked
+from search.record import TrialRecord
+
+Status = Literal["RUNNING", "FINISHED", "KILLED", "FAILED"]
+"""MLflow's words for how a run stands; a study that was interrupted is KILLED."""
+
+MAX_PARAM = 6000
+MAX_TAG = 8000
+"""Characters that MLflow keeps of a value."""
+EPOCHS_TAG = "epochs"
+"""How many epochs of a trial MLflow has: written after their points, in the same call."""
+
+
+class Point(NamedTuple):
+    """One value of a curve; `time_ms` since 1970, `step` is the epoch."""
+
+    name: str
+    value: float
+    time_ms: int
+    step: int
+
+
+def run_name(number: int) -> str:
+    return f"trial-{number:03d}"
+
+
+def params(trial: TrialRecord) -> dict[str, str]:
+    """Every param of a trial as its space file would write it: lists as `[32, 64]`, nothing as `null`."""
+    return {key: _text(value, MAX_PARAM) for key, value in {**trial.params, "seed": trial.seed}.items()}
+
+
+def points(trial: TrialRecord, after: int) -> list[Point]:
+    """The metrics of the epochs that come after the first `after`; NaN and infinity, which no plot can show, left out.
+
+    An epoch's time is the trial's start plus the seconds of its epochs so far.
+    """
+    elapsed, found = 0.0, []
+    for index, epoch in enumerate(trial.epochs):
+        elapsed += epoch.get("seconds", 0.0)
+        time_ms = milliseconds(trial.started + elapsed)
+        if index >= after:
+            found += [Point(name, float(epoch[name]), time_ms, int(epoch["epoch"])) for name in _metrics(epoch)]
+    return found
+
+
+def _metrics(epoch: Any) -> list[str]:
+    return [name for name, value in epoch.items() if name not in BOOKKEEPING and math.isfinite(value)]
+
+
+def study_tags(heading: Heading) -> dict[str, str]:
+    """What all trials of a study share: data, versions, commit."""
+    found = {
+        "space": heading.space,
+        "dataset": heading.dataset,
+        "split": heading.split,
+        **{f"{what}_digest": digest for what, digest in heading.digests.items()},
+        "versions": ", ".join(f"{name} {version}" for name, version in heading.versions.items()) or None,
+        "mlflow.source.git.commit": heading.commit,
+        "caution": "; ".join(heading.cautions) or None,
+    }
+    return {key: _text(value, MAX_TAG) for key, value in found.items() if value is not None}
+
+
+def trial_tags(trial: TrialRecord, *, live: bool) -> dict[str, str]:
+    """Where and as what a trial ran, and how it stands. `live` is false once its study runs no longer."""
+    interrupted = trial.state == "running" and not live
+    found = {
+        "seed": trial.seed,
+        "network": trial.network,
+        "repeat": trial.repeat,
+        "state": "interrupted" if interrupted else trial.state,
+        **{key: value for key, value in trial.facts.items() if isinstance(value, str | int | float)},
+        "stopped_by": trial.reason if trial.state == "stopped" else None,
+        "reason": trial.reason if trial.state == "failed" else None,
+        EPOCHS_TAG: len(trial.epochs),
+    }
+    return {key: _text(value, MAX_TAG) for key, value in found.items() if value is not None}
+
+
+def trial_status(trial: TrialRecord, *, live: bool) -> Status:
+    """RUNNING only while it runs; what ASHA or the user ended before its time was killed."""
+    match trial.state:
+        case "complete":
+            return "FINISHED"
+        case "failed":
+            return "FAILED"
+        case "stopped":
+            return "KILLED"
+        case "running":
+            return "RUNNING" if live else "KILLED"
+
+
+def best_point(heading: Heading, trials: Sequence[TrialRecord]) -> list[Point]:
+    """The best score as the study's own point, so that studies can be compared; its step counts the ended trials."""
+    best = ranked(trials, heading.metric, heading.mode)[:1]
+    step = sum(trial.ended is not None for trial in trials)
+    return [Point(heading.metric, t.last[heading.metric], milliseconds(t.ended or t.started), step) for t in best]
+
+
+def description(name: str, heading: Heading, trials: Sequence[TrialRecord]) -> str:
+    """The study in a few lines of Markdown, for whoever opens its run in MLflow."""
+    about = {
+        "space": heading.space,
+        "dataset": heading.dataset_label if heading.dataset else None,
+        "split": heading.split,
+        "compared by": f"`{heading.metric}` of the last epoch ({heading.mode}), {heading.max_epochs} epochs at most",
+        "trials": ", ".join(f"{n} {state}" for state, n in counts(trials).items() if n) + f" (of {heading.trials})",
+        "best": _best_line(heading, trials),
+    }
+    lines = [f"- **{label}**: {text}" for label, text in about.items() if text is not None]
+    caution = [f"**Caution: {'; '.join(heading.cautions)}.**", ""] if heading.cautions else []
+    return "\n".join([f"### {name}", heading.description or "", "", *caution, *lines])
+
+
+def _best_line(heading: Heading, trials: Sequence[TrialRecord]) -> str | None:
+    """The best trial, with what its repeats say of the noise."""
+    for network in networks(trials, heading.metric, heading.mode)[:1]:
+        best = network.trials[0]
+        chosen = ", ".join(f"{key} = {brief(value)}" for key, value in best.varying.items())
+        others = [trial.number for trial in network.trials[1:]]
+        noise = f"; mean {network.mean:.4f} with {numbered(others)} of the same network" if others else ""
+        return f"{network.scores[0]:.4f} ({numbered([best.number])}: {chosen}{noise})"
+    return None
+
+
+def end_ms(trial: TrialRecord) -> int:
+    """When a trial ended, or, of an interrupted one, its last epoch."""
+    trained = sum(epoch.get("seconds", 0.0) for epoch in trial.epochs)
+    return milliseconds(trial.started + trained if trial.ended is None else trial.ended)
+
+
+def milliseconds(seconds: float) -> int:
+    return int(seconds * 1000)
+
+
+def _text(value: Any, limit: int) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -1,0 +1,303 @@
+"""The study's durable record: one append-only journal in the study's folder, written before anything else happens.
+
+It owns what is true about a study: the space it was made from, every trial's params, seed, epochs and end. The sampler,
+ASHA's rungs and MLflow are rebuilt from it. It is an Optuna journal, so that Optuna's own tools can open it; it knows
+nothing of Ray or MLflow. One driver writes (it holds the study's lock), anybody may read.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from mgc.config import ConfigError
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+State = Literal["running", "complete", "stopped", "failed"]
+
+JOURNAL = "record.log"
+_STATES: dict[TrialState, State] = {
+    TrialState.RUNNING: "running",
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "stopped",
+    TrialState.FAIL: "failed",
+}
+_ENDS: dict[State, TrialState] = {state: optuna_state for optuna_state, state in _STATES.items()}
+_EPOCH = "epoch/"
+
+
+class RecordError(ConfigError):
+    """A study's folder that cannot be used: not there, not a record, or in another driver's hands."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """One trial as the record holds it."""
+
+    number: int
+    params: Mapping[str, Any]
+    """Every param that the trial was given, fixed ones included, without `seed`."""
+    varying: Mapping[str, Any]
+    """Those that the sampler chose."""
+    labels: Mapping[str, Any]
+    """The varying params as Optuna stores them (lists as labels)."""
+    distributions: Mapping[str, BaseDistribution]
+    seed: int
+    network: str
+    """Key of its effective network."""
+    repeat: int
+    """How many trials of the same effective network came before it."""
+    state: State
+    reason: str | None
+    """Why it failed, or what stopped it."""
+    reuse: int | None
+    """The trial whose scores it took over, untrained."""
+    epochs: tuple[Mapping[str, float], ...]
+    """The metrics of each epoch, in order; `epoch` counts from 1, `order` numbers all reports of the study."""
+    facts: Mapping[str, Any]
+    """Where it ran and what it cost: node, device, ..."""
+    started: float
+    ended: float | None
+    """Seconds since 1970."""
+
+    @property
+    def last(self) -> Mapping[str, float]:
+        return self.epochs[-1] if self.epochs else {}
+
+    def score(self, metric: str) -> float | None:
+        """The metric of the last epoch; None before the first."""
+        return self.last.get(metric)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """What a trial is to be, before it starts."""
+
+    params: Mapping[str, Any]
+    varying: Mapping[str, Any]
+    labels: Mapping[str, Any]
+    """The varying params as Optuna stores them (lists as labels)."""
+    distributions: Mapping[str, BaseDistribution]
+    seed: int
+    network: str
+    repeat: int
+    reuse: int | None = None
+    """The ended trial of the same network whose scores it takes over, untrained."""
+
+
+@dataclass
+class Record:
+    """The journal of one study, open for reading, and for writing inside `locked`.
+
+    >>> import tempfile; folder = Path(tempfile.mkdtemp()) / "r-001"
+    >>> record = Record.create(folder, {"metric": "val_accuracy", "mode": "max"})
+    >>> record.trials()
+    []
+    """
+
+    folder: Path
+    storage: JournalStorage
+    study_id: int
+    _next_order: int = field(default=0)
+
+    @classmethod
+    def create(cls, folder: Path, header: Mapping[str, Any]) -> Record:
+        """A new record; `header` must be JSON and say `metric` and `mode` (strings, or lists of equal length).
+
+        Raises RecordError where the folder cannot be written.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            storage = _storage(folder)
+        except OSError as error:
+            raise RecordError(f"{folder}: cannot write the study's folder: {error.strerror}") from None
+        modes = header["mode"] if isinstance(header["mode"], list | tuple) else [header["mode"]]
+        directions = [StudyDirection.MAXIMIZE if mode == "max" else StudyDirection.MINIMIZE for mode in modes]
+        study_id = storage.create_new_study(directions, folder.name)
+        record = cls(folder, storage, study_id)
+        record.note("header", json.loads(json.dumps(header)))
+        return record
+
+    @classmethod
+    def open(cls, folder: Path) -> Record:
+        """An existing record; RecordError where there is none. The torn last line of a killed driver is ignored."""
+        if not (folder / JOURNAL).is_file():
+            raise RecordError(f"{folder}: no study here (there is no {JOURNAL})")
+        storage = _storage(folder)
+        studies = storage.get_all_studies()
+        if not studies or "header" not in studies[0].user_attrs:
+            raise RecordError(
+                f"{folder}: the study ended before it began (its record has no header); delete the folder"
+            )
+        record = cls(folder, storage, studies[0]._study_id)
+        record._next_order = 1 + max((int(e["order"]) for t in record.trials() for e in t.epochs), default=-1)
+        return record
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def header(self) -> dict[str, Any]:
+        header: dict[str, Any] = self.notes()["header"]
+        return header
+
+    def notes(self) -> dict[str, Any]:
+        """What was noted of the study as a whole."""
+        return self.storage.get_study_user_attrs(self.study_id)
+
+    def note(self, key: str, value: Any) -> None:
+        """Keep a JSON value of the study as a whole; a later note of the same key replaces it."""
+        self.storage.set_study_user_attr(self.study_id, key, value)
+
+    def trials(self, *states: State) -> list[TrialRecord]:
+        """All trials in the order of their numbers, or those in one of the states."""
+        wanted = tuple(_ENDS[state] for state in states) or None
+        return [_trial_record(trial) for trial in self.frozen_trials(wanted)]
+
+    def trial(self, number: int) -> TrialRecord:
+        return _trial_record(self.storage.get_trial(self._trial_id(number)))
+
+    def frozen_trials(self, states: tuple[TrialState, ...] | None = None) -> list[FrozenTrial]:
+        """The trials as Optuna sees them, for samplers."""
+        return self.storage.get_all_trials(self.study_id, deepcopy=False, states=states)
+
+    def optuna_study(self, sampler: optuna.samplers.BaseSampler) -> optuna.Study:
+        return optuna.load_study(study_name=self.folder.name, storage=self.storage, sampler=sampler)
+
+    def start(self, proposal: Proposal) -> int:
+        """Write a new running trial in one line of the journal, and return its number."""
+        trial = create_trial(
+            state=TrialState.RUNNING,
+            params=dict(proposal.labels),
+            distributions=dict(proposal.distributions),
+            user_attrs={
+                "params": dict(proposal.params),
+                "varying": dict(proposal.varying),
+                "seed": proposal.seed,
+                "network": proposal.network,
+                "repeat": proposal.repeat,
+                **({} if proposal.reuse is None else {"reuse": proposal.reuse}),
+            },
+        )
+        return self.storage.get_trial_number_from_id(self.storage.create_new_trial(self.study_id, trial))
+
+    def report(self, number: int, metrics: Mapping[str, float]) -> bool:
+        """Keep an epoch's metrics; False, and nothing is written, where that epoch is known already."""
+        key = f"{_EPOCH}{int(metrics['epoch']):05d}"
+        trial_id = self._trial_id(number)
+        if key in self.storage.get_trial(trial_id).user_attrs:
+            return False
+        self.storage.set_trial_user_attr(trial_id, key, {**metrics, "order": self._next_order})
+        self._next_order += 1
+        return True
+
+    def fact(self, number: int, key: str, value: Any) -> None:
+        """Keep where a running trial runs or what it costs."""
+        self.storage.set_trial_user_attr(self._trial_id(number), key, value)
+
+    def end(self, number: int, state: State, *, values: list[float] | None = None, reason: str | None = None) -> None:
+        """End a running trial for good. `values` are the metrics compared; Optuna is told them as what they are:
+        of a complete trial its result, of a stopped one how far it had come at its last epoch.
+        """
+        trial_id = self._trial_id(number)
+        if reason is not None:
+            self.storage.set_trial_user_attr(trial_id, "reason", reason)
+        if state == "stopped" and values is not None:
+            epoch = int(self.trial(number).last["epoch"])
+            self.storage.set_trial_intermediate_value(trial_id, epoch, values[0])
+        self.storage.set_trial_state_values(trial_id, _ENDS[state], values if state == "complete" else None)
+
+    def _trial_id(self, number: int) -> int:
+        return self.storage.get_trial_id_from_study_id_trial_number(self.study_id, number)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a study's folder for one driver; the lock goes with the process, however that ends.
+
+    Raises RecordError that names the pid and host of the driver that holds it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = (folder / "lock").open("a+")
+    except OSError as error:
+        raise RecordError(f"{folder}: cannot write the study's folder: {error.strerror}") from None
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            handle.seek(0)
+            raise RecordError(f"study {folder.name} is running already: {handle.read().strip()}") from None
+        handle.truncate(0)
+        handle.write(f"pid {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
+        handle.flush()
+        drop_torn_line(folder / JOURNAL)
+        yield
+
+
+def drop_torn_line(journal: Path) -> None:
+    """Cut off what a killed driver left of a last, unfinished line; the next line would be glued to it."""
+    if not journal.is_file():
+        return
+    with journal.open("rb+") as file:
+        size = file.seek(0, os.SEEK_END)
+        start = max(0, size - (1 << 20))
+        file.seek(start)
+        tail = file.read()
+        if tail and not tail.endswith(b"\n"):
+            file.truncate(start + tail.rfind(b"\n") + 1)
+
+
+class _StudyLock(JournalFileOpenLock):
+    """No lock: the one driver that writes holds the study's. Optuna's own outlives a killed driver for 30 s."""
+
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        return None
+
+
+def _storage(folder: Path) -> JournalStorage:
+    journal = str(folder / JOURNAL)
+    return JournalStorage(JournalFileBackend(journal, lock_obj=_StudyLock(journal)))
+
+
+def _trial_record(trial: FrozenTrial) -> TrialRecord:
+    own = trial.user_attrs
+    known = ("params", "varying", "seed", "network", "repeat", "reason", "reuse")
+    assert trial.datetime_start is not None
+    return TrialRecord(
+        number=trial.number,
+        params=own["params"],
+        varying=own["varying"],
+        labels=trial.params,
+        distributions=trial.distributions,
+        seed=own["seed"],
+        network=own["network"],
+        repeat=own["repeat"],
+        state=_STATES[trial.state],
+        reason=own.get("reason"),
+        reuse=own.get("reuse"),
+        epochs=tuple(own[key] for key in sorted(own) if key.startswith(_EPOCH)),
+        facts={key: own[key] for key in own if key not in known and not key.startswith(_EPOCH)},
+        started=trial.datetime_start.timestamp(),
+        ended=trial.datetime_complete.timestamp() if trial.datetime_complete else None,
+    )

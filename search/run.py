@@ -1,0 +1,142 @@
+"""`python -m search.run SPACE.yaml`: the command line of a study, and nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mgc.config import ConfigError
+from search.space import Space
+
+if TYPE_CHECKING:
+    from search.driver import Outcome
+
+EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a study. Returns 0, 1 for a study without a complete trial, 2 for a mistake of the user's, 130 if stopped."""
+    given = parser().parse_args(arguments)
+    try:
+        space = Space.load(given.space, profile=given.profile, data=given.data, overrides=overrides(given))
+        if given.dry_run:
+            from search.dryrun import dry_run
+
+            dry_run(space)
+            return 0
+        return _run(space, given)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_USAGE
+
+
+def overrides(given: argparse.Namespace) -> list[str]:
+    """The --set options, and the options that are short for one."""
+    return [*given.set, *([f"search.trials={given.trials}"] if given.trials is not None else [])]
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="python -m search.run",
+        description="Search the hyperparameters of a space file: Optuna proposes, Ray runs, ASHA stops, MLflow holds it.",
+        epilog="What counts, last first: --set, --data, --profile, the file.",
+    )
+    add = made.add_argument
+    add("space", metavar="SPACE.yaml", type=Path, help="the space file")
+    add(
+        "--data",
+        metavar="NAME|DIR|FILE",
+        help="dataset: a name, a folder <genre>/<file>, or an .npz (default: the file's)",
+    )
+    add("--profile", metavar="NAME", help="lay one of the file's profiles over it (default: none)")
+    add(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="change one key: --set params.lr=0.01; repeatable",
+    )
+    add("--trials", metavar="N", type=int, help="number of trials (default: the file's)")
+    add("--name", metavar="X", help="name of the study (default: the space's with the next number)")
+    add("--resume", metavar="NAME", nargs="?", const="", help="go on with a study (default: the newest unfinished one)")
+    add("--out", metavar="DIR", type=Path, default=Path("runs"), help="where studies are kept (default: %(default)s)")
+    add("--address", metavar="auto|HOST", help="Ray cluster to join (default: one running here, else one of its own)")
+    add("--tracking-uri", metavar="URI", help="MLflow's (default: $MLFLOW_TRACKING_URI, else OUT/mlflow.db)")
+    add("--dry-run", action="store_true", help="show what would be searched and how long it takes; start nothing")
+    add("--json", action="store_true", help="end with the result as one JSON object on the last line of stdout")
+    add("--quiet", action="store_true", help="print the result and errors only")
+    return made
+
+
+def _run(space: Space, given: argparse.Namespace) -> int:
+    from search.display import show_summary
+    from search.driver import Options, run_study  # torch, Ray: only once the file is known to be right
+    from search.tracking import redacted
+
+    options = Options(
+        out=given.out,
+        name=given.resume or given.name,
+        resume=given.resume is not None,
+        address=given.address,
+        tracking_uri=given.tracking_uri,
+        quiet=given.quiet,
+    )
+    outcome = run_study(space, options)
+    show_summary(
+        outcome.record,
+        seconds=outcome.seconds,
+        tracking=redacted(outcome.tracking_uri),
+        following=following(outcome, given),
+        unsent=outcome.unsent,
+        quiet=given.quiet,
+    )
+    if given.json:
+        print(json.dumps(result(outcome)), flush=True)
+    if outcome.interrupted:
+        return EXIT_INTERRUPTED
+    return EXIT_FAILED if outcome.best is None else 0
+
+
+def following(outcome: Outcome, given: argparse.Namespace) -> str:
+    """The command to type next."""
+    from search.tracking import redacted
+
+    if outcome.interrupted:
+        return f"python -m search.run {given.space} --resume {outcome.record.name} --out {given.out}"
+    return f"mlflow ui --backend-store-uri {redacted(outcome.tracking_uri)}"
+
+
+def result(outcome: Outcome) -> dict[str, Any]:
+    """The outcome as `--json` prints it."""
+    from search.overview import counts
+
+    record, header, best = outcome.record, outcome.record.header, outcome.best
+    trials = record.trials()
+    ended = counts(trials)
+    return {
+        "study": record.name,
+        "space": header["space"],
+        "dataset": header["dataset"],
+        "split": header["split"],
+        "trials": len(trials),
+        "complete": ended["complete"],
+        "stopped": ended["stopped"],
+        "failed": ended["failed"],
+        "best": best
+        and {
+            "trial": best.number,
+            "params": dict(best.params),
+            "score": best.score(header["metric"]),
+            "run_id": outcome.run_ids.get(best.number),
+        },
+        "seconds": round(outcome.seconds, 1),
+        "out": str(record.folder),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,343 @@
+"""Ray Tune, and nothing of Optuna or MLflow: trials on the cluster's resources, ASHA, warm actors, failures, resume.
+
+Ray holds no truth here. Every trial is in the record before Ray sees it, every report before ASHA's word takes effect;
+a new driver rebuilds ASHA's rungs from the record, and running trials go on from their own checkpoints.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import ray
+from ray import tune
+from ray.tune.experiment import Trial
+from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_parser
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
+from ray.tune.search import SearchAlgorithm
+from ray.tune.stopper import Stopper
+
+from mgc.config import ConfigError
+from search.record import Proposal, Record, TrialRecord
+from search.study import Budget, Resources
+
+MAX_WORKER_LOSSES = 3
+"""Times that a trial is started again after its worker or node was lost."""
+SAME_FAILURES = 5
+"""A study whose first so many trials all fail for one reason is ended."""
+
+
+class Proposer(Protocol):
+    """What proposes trials (search.sampler.Sampler)."""
+
+    def propose(self, number: int) -> Proposal: ...
+    def tell(self, trial: TrialRecord) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slots:
+    """How the cluster's resources are divided among trials."""
+
+    cpus: float
+    gpus: float
+    cpus_per_trial: int
+    trials_per_gpu: int
+
+    @property
+    def count(self) -> int:
+        """Trials that run at once."""
+        by_cpu = int(self.cpus // self.cpus_per_trial)
+        return max(1, min(by_cpu, int(self.gpus * self.trials_per_gpu)) if self.gpus else by_cpu)
+
+    @property
+    def request(self) -> dict[str, float]:
+        """What one trial asks of Ray."""
+        gpu = {"GPU": 1 / self.trials_per_gpu} if self.gpus else {}
+        return {"CPU": self.cpus_per_trial, **gpu}
+
+    def __str__(self) -> str:
+        if not self.gpus:
+            return f"{self.count} at a time on {self.cpus:g} CPUs ({self.cpus_per_trial} each), no GPU"
+        return f"{self.count} at a time, {self.trials_per_gpu} on each of {self.gpus:g} GPUs"
+
+
+def slots(resources: Resources) -> Slots:
+    """The division of the Ray cluster that this process is connected to."""
+    total: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return Slots(
+        cpus=total.get("CPU", 1.0),
+        gpus=total.get("GPU", 0.0),
+        cpus_per_trial=resources.cpus_per_trial,
+        trials_per_gpu=resources.trials_per_gpu,
+    )
+
+
+@contextmanager
+def cluster(address: str | None, *, num_gpus: int | None = None) -> Iterator[None]:
+    """Connected to the Ray cluster at `address` (`auto`, `HOST:PORT`), or to one of this process's own."""
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    own: dict[str, Any] = {} if address else {"num_gpus": num_gpus, "include_dashboard": False}
+    logging.getLogger("ray").setLevel(logging.ERROR)  # how its own tokens and dashboards work is not our users' news
+    try:
+        ray.init(address=address, ignore_reinit_error=True, configure_logging=False, log_to_driver=False, **own)
+    except ConnectionError as error:
+        raise ConfigError(f"no Ray cluster answers at {address or 'RAY_ADDRESS'}: {error}", "address") from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+class Tuner:
+    """Runs a study's trials until there are as many as asked for. `changed` is told the number of each trial whose
+    record changed; `stop` is asked between events whether to end politely.
+    """
+
+    def __init__(
+        self,
+        record: Record,
+        proposer: Proposer,
+        *,
+        trainable: type[tune.Trainable],
+        specs: Callable[[TrialRecord], dict[str, Any]],
+        metric: str,
+        mode: str,
+        budget: Budget,
+        slots: Slots,
+        trials: int,
+        changed: Callable[[int], None] = lambda number: None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.record, self.proposer = record, proposer
+        self.trainable, self.specs = trainable, specs
+        self.metric, self.mode, self.budget = metric, mode, budget
+        self.slots, self.trials = slots, trials
+        self.changed, self.stop = changed, stop
+        self.scheduler = self._scheduler()
+        self.hopeless: str | None = None
+        """Why no trial of this study can succeed, once the first ones have all failed alike."""
+
+    def run(self) -> None:
+        """Run what is left to run. Returns when all trials have ended, or `stop` said so."""
+        rerun = restore_rungs(self.scheduler, self.record, self.budget, end=self._end)
+        for trial in rerun:
+            if trial.reuse is not None:
+                self._take_over(trial)
+        rerun = [trial for trial in rerun if trial.reuse is None]
+        if not rerun and len(self.record.trials()) >= self.trials:
+            return
+        _quiet_tune()
+        with tempfile.TemporaryDirectory(prefix="search-tune-", ignore_cleanup_errors=True) as scratch:
+            tune.run(
+                self.trainable,
+                name=self.record.name,
+                storage_path=scratch,  # Tune's own bookkeeping, which nothing is ever read back from
+                search_alg=_Trials(self, rerun),
+                scheduler=self.scheduler,
+                callbacks=[_Recorder(self)],
+                stop=_Polite(lambda: self.hopeless is not None or self.stop()),
+                resources_per_trial=self.slots.request,
+                max_failures=MAX_WORKER_LOSSES,
+                reuse_actors=True,
+                raise_on_failed_trial=False,
+                verbose=0,
+            )
+
+    def _scheduler(self) -> TrialScheduler:
+        """ASHA with one bracket where the budget has rungs. Its clock is our epoch: Ray's own starts again at 1."""
+        if not self.budget.rungs():
+            return FIFOScheduler()  # type: ignore[no-untyped-call]
+        return ASHAScheduler(
+            time_attr="metrics/epoch",
+            metric=f"metrics/{self.metric}",
+            mode=self.mode,
+            grace_period=self.budget.min_epochs,
+            max_t=self.budget.full,
+            reduction_factor=self.budget.reduction_factor,
+        )
+
+    def _report(self, number: int, result: Mapping[str, Any]) -> None:
+        """Keep what a trial's step brought: where it runs, its epoch's metrics, or why it failed."""
+        trial = self.record.trial(number)
+        for key, value in result.get("facts", {}).items():
+            if trial.facts.get(key) != value:
+                self.record.fact(number, key, value)
+        if "metrics" in result:
+            self.record.report(number, result["metrics"])
+        self.changed(number)
+
+    def _take_over(self, trial: TrialRecord) -> None:
+        """Give a trial the scores of the one that it repeats."""
+        assert trial.reuse is not None
+        source = self.record.trial(trial.reuse)
+        for epoch in source.epochs:
+            self.record.report(trial.number, epoch)
+        self._end(trial.number)
+
+    def _end(self, number: int, failure: str | None = None) -> None:
+        """End a trial in the record as what it is, tell the sampler, and let the tracker know."""
+        trial = self.record.trial(number)
+        score = trial.score(self.metric)
+        values = None if score is None else [score]
+        if failure is not None:
+            self.record.end(number, "failed", reason=failure)
+        elif trial.last["epoch"] == self.budget.full:
+            self.record.end(number, "complete", values=values)
+        else:
+            self.record.end(number, "stopped", values=values, reason=f"ASHA after epoch {trial.last['epoch']:g}")
+        self.proposer.tell(self.record.trial(number))
+        self.changed(number)
+        if failure is not None:
+            self.hopeless = common_failure(self.record.trials("complete", "stopped", "failed"))
+
+
+class _Trials(SearchAlgorithm):
+    """Hands Tune the trials to start again, then new proposals, never more at once than there are slots."""
+
+    def __init__(self, tuner: Tuner, rerun: list[TrialRecord]) -> None:
+        self.tuner, self.rerun = tuner, rerun
+
+    def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
+        return True
+
+    def add_configurations(self, experiments: Any) -> None:
+        self.spec = (experiments[0] if isinstance(experiments, list) else experiments).spec
+        self.live: set[str] = set()
+        self.total = len(self.tuner.record.trials())
+
+    @property
+    def total_samples(self) -> int:
+        return self.tuner.trials
+
+    def next_trial(self) -> Trial | None:
+        if self._finished or len(self.live) >= self.tuner.slots.count:
+            return None
+        if self.rerun:
+            return self._tune_trial(self.rerun.pop(0))
+        while self.total < self.tuner.trials:
+            trial = self._next_record()
+            if trial.reuse is None:
+                return self._tune_trial(trial)
+            self.tuner._take_over(trial)
+        self._finished = True
+        return None
+
+    def _next_record(self) -> TrialRecord:
+        number = self.tuner.record.start(self.tuner.proposer.propose(self.total))
+        self.total += 1
+        self.tuner.changed(number)
+        return self.tuner.record.trial(number)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        self.live.discard(trial_id)
+
+    def is_finished(self) -> bool:
+        return self._finished or (not self.rerun and self.total >= self.tuner.trials)
+
+    def _tune_trial(self, trial: TrialRecord) -> Trial:
+        spec = {**self.spec, "config": self.tuner.specs(trial)}
+        tune_trial: Trial = _create_trial_from_spec(spec, _make_parser(), trial_id=trial_id(trial.number))
+        self.live.add(tune_trial.trial_id)
+        return tune_trial
+
+
+class _Recorder(tune.Callback):
+    """Writes what happens to trials into the record, before anything else learns of it."""
+
+    def __init__(self, tuner: Tuner) -> None:
+        self.tuner = tuner
+        self.reasons: dict[str, str] = {}
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **_: Any
+    ) -> None:
+        if "failed" in result:
+            self.reasons[trial.trial_id] = result["failed"]
+        self.tuner._report(number_of(trial), result)
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
+        self.tuner._end(number_of(trial), self.reasons.pop(trial.trial_id, None))
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
+        lines = str(trial.get_error() or "").split("\n")
+        cause = next((line.strip() for line in reversed(lines) if line.strip()), "unknown")
+        self.tuner._end(number_of(trial), f"worker lost {MAX_WORKER_LOSSES + 1} times, at last: {cause}")
+
+
+class _Polite(Stopper):
+    """Ends the experiment, never a single trial."""
+
+    def __init__(self, asked: Callable[[], bool]) -> None:
+        self.asked = asked
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self.asked()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its stoppers into its own bookkeeping, which nobody reads back."""
+        return {}
+
+
+def restore_rungs(
+    scheduler: TrialScheduler, record: Record, budget: Budget, end: Callable[[int], None]
+) -> list[TrialRecord]:
+    """Tell ASHA every report of the record, in the order in which they came. Returns the trials still to run.
+
+    A running trial whose last report already decided its end, though the driver died before writing that down, is
+    ended now by the same decision.
+    """
+    trials = {trial.number: trial for trial in record.trials()}
+    stubs = {number: Trial("stub", trial_id=trial_id(number), stub=True) for number in trials}
+    nobody: Any = None  # ASHA asks nothing of a controller
+    for stub in stubs.values():
+        scheduler.on_trial_add(nobody, stub)
+    decided = set()
+    for number, epoch in sorted(_reports(trials.values()), key=lambda report: report[1]["order"]):
+        result = {f"metrics/{name}": value for name, value in epoch.items()}
+        if scheduler.on_trial_result(nobody, stubs[number], result) == TrialScheduler.STOP:
+            decided.add(number)
+    running = [trial for trial in trials.values() if trial.state == "running"]
+    ended = [trial for trial in running if trial.number in decided or trial.last.get("epoch") == budget.full]
+    for trial in ended:
+        end(trial.number)
+    return [trial for trial in running if trial not in ended]
+
+
+def _reports(trials: Iterable[TrialRecord]) -> Iterator[tuple[int, Mapping[str, float]]]:
+    return ((trial.number, epoch) for trial in trials if trial.reuse is None for epoch in trial.epochs)
+
+
+def common_failure(ended: list[TrialRecord]) -> str | None:
+    """The reason for which the first trials of a study all failed; None while there is hope."""
+    reasons = {trial.reason if trial.state == "failed" else None for trial in ended[:SAME_FAILURES]}
+    return reasons.pop() if len(ended) >= SAME_FAILURES and len(reasons) == 1 else None
+
+
+def trial_id(number: int) -> str:
+    return f"{number:05d}"
+
+
+def number_of(trial: Trial) -> int:
+    return int(trial.trial_id)
+
+
+def _quiet_tune() -> None:
+    """No files, tables or advice of Tune's own; proposals are limited by `_Trials`, not by Tune."""
+    os.environ |= {
+        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+        "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
+        "TUNE_MAX_PENDING_TRIALS_PG": "100000",
+        "TUNE_DISABLE_SIGINT_HANDLER": "1",
+        "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "120",
+        "RAY_CHDIR_TO_TRIAL_DIR": "0",
+        "RAY_AIR_NEW_OUTPUT": "0",
+    }
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)

@@ -1,0 +1,144 @@
+"""The record: what is written is there again, in one line each, whatever happens to the process that wrote it."""
+
+import multiprocessing
+import re
+import subprocess
+import sys
+
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution
+
+from search.record import JOURNAL, Proposal, Record, RecordError, locked
+
+HEADER = {"metric": "val_accuracy", "mode": "max"}
+
+
+def proposal(r=16.0, repeat=0):
+    return Proposal(
+        params={"model": "se_cnn", "r": r},
+        varying={"r": r},
+        labels={"r": r},
+        distributions={"r": FloatDistribution(2.0, 64.0)},
+        seed=repeat,
+        network=f"net-{int(128 / r)}",
+        repeat=repeat,
+    )
+
+
+@pytest.fixture
+def record(tmp_path):
+    with locked(tmp_path / "r-001"):
+        yield Record.create(tmp_path / "r-001", HEADER)
+
+
+def test_what_was_written_is_there_for_the_next_reader(record):
+    number = record.start(proposal(31.43))
+    record.report(number, {"epoch": 1, "val_accuracy": 0.5})
+    record.fact(number, "node", "here")
+    record.end(number, "complete", values=[0.5])
+
+    trial = Record.open(record.folder).trial(0)
+
+    assert trial.params == {"model": "se_cnn", "r": 31.43}
+    assert (trial.state, trial.seed, trial.network, trial.facts) == ("complete", 0, "net-4", {"node": "here"})
+    assert trial.epochs == ({"epoch": 1, "val_accuracy": 0.5, "order": 0},)
+    assert trial.started <= trial.ended
+
+
+def test_an_epoch_is_kept_once(record):
+    number = record.start(proposal())
+    assert record.report(number, {"epoch": 1, "val_accuracy": 0.5})
+    assert not record.report(number, {"epoch": 1, "val_accuracy": 0.9})
+    assert [epoch["val_accuracy"] for epoch in record.trial(number).epochs] == [0.5]
+
+
+def test_reports_are_numbered_across_trials_and_drivers(record):
+    first, second = record.start(proposal()), record.start(proposal())
+    record.report(first, {"epoch": 1})
+    record.report(second, {"epoch": 1})
+    again = Record.open(record.folder)
+    again.report(first, {"epoch": 2})
+    assert [epoch["order"] for epoch in again.trial(first).epochs] == [0, 2]
+
+
+def test_optuna_itself_reads_the_record(record):
+    for score, state in ((0.5, "complete"), (0.4, "stopped"), (None, "failed")):
+        number = record.start(proposal())
+        if score is not None:
+            record.report(number, {"epoch": 3, "val_accuracy": score})
+        record.end(number, state, values=None if score is None else [score], reason="why")
+
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(record.folder / JOURNAL)))
+    study = optuna.load_study(study_name="r-001", storage=storage)
+
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "PRUNED", "FAIL"]
+    assert study.best_value == 0.5
+    assert study.trials[1].intermediate_values == {3: 0.4}
+    assert study.trials[0].params == {"r": 16.0}
+
+
+@pytest.mark.parametrize("torn", [b'{"op', b'{"op_code": 4, "worker_id": "x"'])
+def test_a_line_that_a_killed_driver_left_unfinished_is_dropped(record, torn):
+    record.start(proposal())
+    with (record.folder / JOURNAL).open("ab") as journal:
+        journal.write(torn)
+
+    assert len(Record.open(record.folder).trials()) == 1
+
+
+def test_after_a_torn_line_the_next_driver_writes_on(tmp_path):
+    folder = tmp_path / "r-001"
+    with locked(folder):
+        Record.create(folder, HEADER).start(proposal())
+    with (folder / JOURNAL).open("ab") as journal:
+        journal.write(b'{"op')
+
+    with locked(folder):
+        Record.open(folder).start(proposal())
+
+    assert [trial.number for trial in Record.open(folder).trials()] == [0, 1]
+
+
+def test_a_second_driver_is_refused_with_the_pid_of_the_first(record):
+    with (
+        pytest.raises(RecordError, match=r"^study r-001 is running already: pid \d+ on \S+ since \S+ \S+$"),
+        locked(record.folder),
+    ):
+        pass
+
+
+def test_the_lock_of_a_dead_driver_is_not_in_the_way(tmp_path):
+    code = f"""
+import os, signal
+from pathlib import Path
+from search.record import locked
+with locked(Path({str(tmp_path / "r-001")!r})):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    killed = subprocess.run([sys.executable, "-c", code], check=False)
+    assert killed.returncode == -9
+    with locked(tmp_path / "r-001"):
+        pass
+
+
+def test_a_folder_without_a_study_is_an_error(tmp_path):
+    with pytest.raises(RecordError, match=rf"^{re.escape(str(tmp_path))}: no study here \(there is no record.log\)$"):
+        Record.open(tmp_path)
+
+
+def test_a_study_that_was_killed_before_its_header_says_so(tmp_path):
+    (tmp_path / JOURNAL).write_bytes(b"")
+    with pytest.raises(RecordError, match="ended before it began"):
+        Record.open(tmp_path)
+
+
+def test_a_reader_sees_what_another_process_writes(record):
+    process = multiprocessing.get_context("spawn").Process(target=_write, args=(record.folder,))
+    process.start()
+    process.join()
+    assert [trial.params["r"] for trial in record.trials()] == [8.0]
+
+
+def _write(folder):
+    Record.open(folder).start(proposal(8.0))

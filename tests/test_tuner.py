@@ -1,0 +1,273 @@
+"""Ray Tune under our record: what it stops, shares, retries and takes up again. Real Ray, trainables of no cost."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+import ray
+from ray import tune
+from ray.tune.experiment import Trial
+from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_parser
+from ray.tune.schedulers import ASHAScheduler, TrialScheduler
+
+from search.record import Record, locked
+from search.sampler import Sampler
+from search.space import Space
+from search.study import Budget
+from search.tuner import MAX_WORKER_LOSSES, SAME_FAILURES, Slots, Tuner, common_failure, restore_rungs, trial_id
+
+pytestmark = pytest.mark.slow
+
+SPACE = """
+params: {model: se_cnn, r: {uniform: [2, 64]}}
+search: {trials: 12}
+budget: {min_epochs: 1, max_epochs: 9, reduction_factor: 3}
+"""
+
+
+class Curve(tune.Trainable):
+    """A learning curve that depends on r and the epoch alone."""
+
+    def setup(self, config):
+        self.reset_config(config)
+
+    def reset_config(self, new_config):
+        self.spec, self.epoch = new_config, 0
+        return True
+
+    def step(self):
+        self.epoch += 1
+        metrics = {"epoch": self.epoch, "val_accuracy": 1 - abs(self.spec["r"] - 30) / 64 - 0.1 / self.epoch}
+        return {"metrics": metrics, "facts": {"pid": os.getpid()}, "done": self.epoch == 9}
+
+
+class Failing(Curve):
+    def step(self):
+        return {"failed": "ValueError: no", "facts": {}, "done": True}
+
+
+class FailingSometimes(Curve):
+    def step(self):
+        if self.spec["number"] % 3 == 1:
+            return {"failed": "ValueError: not this one", "done": True}
+        return super().step()
+
+
+class Dying(Curve):
+    """Trial 2's worker dies once in the third epoch, trial 4's whenever it gets there."""
+
+    def step(self):
+        number, mark = self.spec["number"], Path(self.spec["folder"]) / f"died-{self.spec['number']}"
+        if self.epoch == 2 and (number == 4 or (number == 2 and not mark.exists())):
+            mark.touch()
+            os._exit(1)
+        return super().step()
+
+
+@ray.remote(num_cpus=0)
+class Crowd:
+    def __init__(self):
+        self.now, self.most = 0, 0
+
+    def enter(self, by):
+        self.now += by
+        self.most = max(self.most, self.now)
+        return self.most
+
+
+class Crowding(Curve):
+    """Ends when four trials have been there at once, or fails after a minute alone."""
+
+    def step(self):
+        crowd = ray.get_actor("crowd")
+        most = ray.get(crowd.enter.remote(1))
+        until = time.monotonic() + 60
+        while most < 4 and time.monotonic() < until:
+            time.sleep(0.05)
+            most = ray.get(crowd.enter.remote(0))
+        ray.get(crowd.enter.remote(-1))
+        result = {"facts": {"gpu_ids": [str(each) for each in ray.get_gpu_ids()]}, "done": True}
+        return super().step() | result | ({} if most >= 4 else {"failed": "never four at once"})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ray():
+    here = {"env_vars": {"PYTHONPATH": str(Path(__file__).parent)}}  # so that workers find this file's trainables
+    ray.init(num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=False, runtime_env=here)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Runs a trainable as a study: `study(Curve, folder="a", trials=12, slots=1, stop=...)` -> its Tuner."""
+
+    def run(trainable, folder="s-001", *, trials=12, slots=1, stop=lambda record: False, overrides=(), on_gpu=False):
+        (tmp_path / "s.yaml").write_text(SPACE)
+        space = Space.load(tmp_path / "s.yaml", overrides=[f"search.trials={trials}", *overrides])
+        folder = tmp_path / folder
+        with locked(folder):
+            known = (folder / "record.log").exists()
+            record = Record.open(folder) if known else Record.create(folder, {"metric": "val_accuracy", "mode": "max"})
+            share = Slots(cpus=slots, gpus=1 if on_gpu else 0, cpus_per_trial=1, trials_per_gpu=4)
+            sampler = Sampler(space, lambda params: str(int(128 / params["r"])), slots=slots)
+            sampler.restore(record.trials())
+            tuner = Tuner(
+                record,
+                sampler,
+                trainable=trainable,
+                specs=lambda trial: {**trial.params, "number": trial.number, "folder": str(tmp_path)},
+                metric="val_accuracy",
+                mode="max",
+                budget=space.budget,
+                slots=share,
+                trials=trials,
+                stop=lambda: stop(record),
+            )
+            tuner.run()
+            return tuner
+
+    return run
+
+
+def outcome(record):
+    """What must not depend on how often a study was interrupted."""
+    return [
+        (t.number, t.state, t.params, t.seed, t.network, [{**e, "order": None} for e in t.epochs])
+        for t in record.trials()
+    ]
+
+
+def test_asha_decides_as_it_would_from_the_reports_alone(study):
+    record = study(Curve, slots=2).record
+    asha = ASHAScheduler(time_attr="e", metric="m", mode="max", max_t=9, grace_period=1, reduction_factor=3)
+    reports = sorted(((e["order"], t, e) for t in record.trials() for e in t.epochs), key=lambda each: each[0])
+    said = {}
+    for trial in record.trials():
+        asha.on_trial_add(None, Trial("x", trial_id=str(trial.number), stub=True))
+    for _, trial, epoch in reports:
+        stub = Trial("x", trial_id=str(trial.number), stub=True)
+        said[trial.number] = asha.on_trial_result(None, stub, {"e": epoch["epoch"], "m": epoch["val_accuracy"]})
+
+    assert set(said.values()) == {TrialScheduler.STOP}
+    states = {t.state for t in record.trials()}
+    assert states == {"complete", "stopped"}
+    for trial in record.trials():
+        assert (trial.state == "complete") == (trial.last["epoch"] == 9)
+        assert [epoch["epoch"] for epoch in trial.epochs] == list(range(1, len(trial.epochs) + 1))
+
+
+def test_a_study_without_rungs_stops_nobody(study):
+    record = study(Curve, trials=4, overrides=["budget.epochs=9"]).record
+    assert [t.state for t in record.trials()] == ["complete"] * 4
+
+
+def test_a_study_that_was_interrupted_ends_as_an_undisturbed_one(study):
+    whole = study(Curve, "whole").record
+    for reports in (3, 20, 21, 10**9):
+        parts = study(Curve, "parts", stop=lambda r, n=reports: sum(len(t.epochs) for t in r.trials()) >= n).record
+    assert outcome(parts) == outcome(whole)
+
+
+def test_a_finished_study_is_only_extended(study):
+    study(Curve, trials=5)
+    before = outcome(study(Curve, trials=5).record)
+    after = outcome(study(Curve, trials=8).record)
+    assert len(before) == 5
+    assert after[:5] == before
+    assert len(after) == 8
+
+
+def test_a_decision_that_was_not_written_down_is_made_again(study):
+    tuner = study(Curve)
+    stopped = next(t for t in tuner.record.trials() if t.state == "stopped")
+    before = outcome(tuner.record)
+    lines = (tuner.record.folder / "record.log").read_bytes().splitlines(keepends=True)
+    end = next(
+        i for i, line in enumerate(lines) if b'"ASHA after' in line and f'"trial_id":{stopped.number},'.encode() in line
+    )
+    folder = tuner.record.folder.with_name("cut")
+    folder.mkdir()
+    (folder / "record.log").write_bytes(b"".join(lines[:end]))
+    ended = []
+    asha = tuner._scheduler()
+
+    rerun = restore_rungs(asha, Record.open(folder), tuner.budget, ended.append)
+
+    assert ended == [stopped.number]
+    assert rerun == []
+    assert before[stopped.number][1] == "stopped"
+
+
+def test_four_trials_share_one_gpu(study):
+    crowd = Crowd.options(name="crowd").remote()
+    ray.get(crowd.enter.remote(0))
+    record = study(Crowding, trials=6, slots=4, on_gpu=True).record
+    assert {t.reason for t in record.trials() if t.state == "failed"} == set()
+    assert ray.get(crowd.enter.remote(0)) == 4
+    assert {tuple(t.facts["gpu_ids"]) for t in record.trials()} == {("0",)}
+    ray.kill(crowd)
+
+
+def test_workers_stay_warm_between_trials(study):
+    record = study(Curve, slots=2).record
+    assert len({t.facts["pid"] for t in record.trials()}) == 2
+
+
+def test_one_trials_failure_stays_there(study):
+    record = study(FailingSometimes, trials=9).record
+    failed = [t for t in record.trials() if t.state == "failed"]
+    assert [t.number for t in failed] == [1, 4, 7]
+    assert {t.reason for t in failed} == {"ValueError: not this one"}
+
+
+def test_a_study_whose_first_trials_all_fail_alike_ends_early(study):
+    tuner = study(Failing, trials=12)
+    assert tuner.hopeless == "ValueError: no"
+    assert SAME_FAILURES <= len(tuner.record.trials()) < 12
+
+
+def test_a_lost_worker_is_replaced_and_a_trial_that_kills_every_one_fails(study):
+    record = study(Dying, trials=6, overrides=["budget.epochs=9"]).record
+    states = [t.state for t in record.trials()]
+    assert states == ["complete"] * 4 + ["failed", "complete"]
+    assert record.trial(4).reason == f"worker lost {MAX_WORKER_LOSSES + 1} times"
+    assert [e["epoch"] for e in record.trial(2).epochs] == list(range(1, 10))
+
+
+def test_reuse_takes_the_old_scores_without_training(study):
+    record = study(Curve, trials=30, overrides=["search.on_repeat=reuse"]).record
+    repeated = [t for t in record.trials() if t.reuse is not None]
+    assert repeated
+    for trial in repeated:
+        assert (trial.facts, trial.network) == ({}, record.trial(trial.reuse).network)
+        assert trial.last["val_accuracy"] == record.trial(trial.reuse).last["val_accuracy"]
+
+
+def test_hope_is_lost_only_to_one_common_failure():
+    class Ended:
+        def __init__(self, reason):
+            self.state, self.reason = ("failed", reason) if reason else ("stopped", "ASHA after epoch 1")
+
+    assert common_failure([Ended("a")] * SAME_FAILURES) == "a"
+    assert common_failure([Ended("a")] * (SAME_FAILURES - 1)) is None
+    assert common_failure([Ended("a")] * SAME_FAILURES + [Ended("b")]) == "a"
+    assert common_failure([Ended("a")] * (SAME_FAILURES - 1) + [Ended("b")]) is None
+    assert common_failure([Ended(None)] * SAME_FAILURES) is None
+
+
+def test_contract_ray_makes_a_trial_with_our_id():
+    tune.register_trainable("curve", Curve)
+    spec = {"run": "curve", "config": {"a": 1}, "resources_per_trial": {"CPU": 1}}
+    trial = _create_trial_from_spec(spec, _make_parser(), trial_id=trial_id(7))
+    assert (trial.trial_id, trial.config, trial.status) == ("00007", {"a": 1}, Trial.PENDING)
+
+
+def test_contract_rungs_of_ray_are_ours():
+    for budget in (Budget(min_epochs=1, max_epochs=9, reduction_factor=3), Budget(min_epochs=2, max_epochs=50)):
+        asha = ASHAScheduler(
+            max_t=budget.full, grace_period=budget.min_epochs, reduction_factor=budget.reduction_factor
+        )
+        milestones = sorted(int(milestone) for milestone, _ in asha._brackets[0]._rungs)
+        assert [each for each in milestones if each < budget.full] == list(budget.rungs())
