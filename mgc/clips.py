@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,9 @@ __all__ = ["Batch", "Clips", "clip_shape", "open_clips"]
 
 RESIDENT_SHARE = 0.2
 """A store stays on the GPU if it takes at most this share of the memory free there: several trials may share one."""
+
+STATISTICS_BATCH = 256
+"""Clips of which statistics are summed at once."""
 
 
 class Batch(NamedTuple):
@@ -159,6 +163,19 @@ class Clips:
                 for windows, row_B, num_rows_B in zip(self._windows, places[::2], places[1::2], strict=True)
             ]
             yield Batch(x[0] if len(x) == 1 else (x[0], x[1]), y_B, track_B)
+
+    @cached_property
+    def statistics(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation (F,) of each frequency bin over the train clips, on the device."""
+        sums_F2, count = torch.zeros(self.shape.bins, 2, dtype=torch.float64), 0
+        for batch in self.batches("train", STATISTICS_BATCH):
+            x_BCFT = batch.x[1] if isinstance(batch.x, tuple) else batch.x
+            x_FN = x_BCFT.transpose(0, 2).flatten(1).double()
+            sums_F2 += torch.stack((x_FN.sum(1), x_FN.square().sum(1)), dim=1).cpu()
+            count += x_FN.shape[1]
+        mean_F, square_F = (sums_F2 / count).unbind(1)
+        deviation_F = (square_F - mean_F.square()).clamp(min=0).sqrt()
+        return mean_F.float(), deviation_F.float()
 
     def _part(self, part: Part) -> _PartClips:
         if part not in self._parts:

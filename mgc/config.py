@@ -63,6 +63,10 @@ class FeatureConfig(Section):
     n_mels: Annotated[int, Field(ge=1, le=1024, description="mel bands (log_mel only)")] = 64
     fmin: Annotated[float, Field(ge=0, description="lowest mel frequency in Hz (log_mel only)")] = 0.0
     fmax: Annotated[float | None, Field(gt=0, description="highest mel frequency in Hz; null is sr / 2")] = None
+    normalize: Annotated[
+        Literal["none", "band"],
+        Field(description="none, or every frequency bin to mean 0 and deviation 1 over the training clips"),
+    ] = "band"
 
     @model_validator(mode="after")
     def _frequencies_in_order(self) -> Self:

@@ -27,6 +27,7 @@ from mgc.clips import Batch, Clips, open_clips
 from mgc.config import ConfigError, DataConfig, OptimizerConfig, TrainingConfig, training_config
 from mgc.metrics import Predictions
 from mgc.models import MODELS, build_model
+from mgc.models.layers import Standardize
 from mgc.splits import Part
 
 Precision = Literal["fp32", "bf16"]
@@ -85,6 +86,8 @@ class Training:
         self.precision: Precision = choose_precision(self.device) if precision == "auto" else precision
         with _seeded(config.seed, 0, self.device):
             model = build_model(config, clips.shape, len(clips.genres))
+        if isinstance(model, nn.Sequential) and isinstance(model[0], Standardize):
+            model[0].fit(*clips.statistics)
         self.model: nn.Module = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._optimizer = build_optimizer(config.optimizer, self.model, self.device)
         self._penalized = [weight for weight in self.model.parameters() if weight.dim() > 1]

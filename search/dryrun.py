@@ -97,11 +97,7 @@ def _clips(ground: Ground, config: TrainingConfig) -> tuple[int, int]:
     ruler = ruler_of(config, ground.dataset)
     length = round(_track_seconds(ground.dataset) / ruler.unit_s)
     [starts] = starts_of_tracks({ground.dataset.tracks[0].track_id: length}, ruler, config.clips).values()
-    parts = [
-        part
-        for track in ground.dataset.tracks
-        for part in ground.split.assign(track.track_id, len(starts))
-    ]
+    parts = [part for track in ground.dataset.tracks for part in ground.split.assign(track.track_id, len(starts))]
     return parts.count("train"), parts.count("validation")
 
 

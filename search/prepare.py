@@ -63,12 +63,12 @@ class Ground:
         return open_clips(configs[0], device=device, progress=progress)
 
 
-def prepare(space: Space, *, device: str, progress: bool = True) -> Ground:
-    """Open the data of a space and decide what is decided once per study.
+def prepare(space: Space, *, device: str, progress: bool = True, make: bool = True) -> Ground:
+    """Open the data of a space and decide what is decided once per study. `make=False` makes no synthetic music.
 
     Raises ConfigError for data that is not there or cannot be split so, and for clips that no model here can take.
     """
-    dataset = open_dataset(space.data.dataset, progress=progress)
+    dataset = open_dataset(space.data.dataset, progress=progress, make=make)
     split = make_split(dataset, space.check_params(space.sample(1)[0]).data)
     space, notes = _without_fixed_features(space, dataset)
     ground = Ground(space=_with_precision(space, device), dataset=dataset, split=split, notes=notes)

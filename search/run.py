@@ -42,7 +42,7 @@ def overrides(given: argparse.Namespace) -> list[str]:
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m search.run",
-        description="Search the hyperparameters of a space file: Optuna proposes, Ray runs, ASHA stops, MLflow holds it.",
+        description="Search the hyperparameters of a space file: Optuna proposes, Ray runs, ASHA stops, MLflow keeps.",
         epilog="What counts, last first: --set, --data, --profile, the file.",
     )
     add = made.add_argument

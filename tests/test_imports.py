@@ -12,7 +12,7 @@ ADDRESSES = {
     "ray": {"search/tuner.py", "search/trial.py"},
     "mlflow": {"search/mlflow_runs.py"},
     "ruamel": {"search/document.py"},
-    "torchvision": {"mgc/models/torchvision_stub.py"},
+    "timm": {"mgc/models/timm_models.py"},
 }
 LIGHT = ("search/run.py", "search/space.py", "search/study.py", "search/check.py", "search/schema.py", "mgc/config.py")
 """What a mistyped space file is checked with: none of the heavy packages, at any distance."""

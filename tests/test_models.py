@@ -44,7 +44,8 @@ IN_TIMM = [name for name in [*SMALL, "vgg11"] if name.startswith(("timm/", "effi
 
 
 def config(model: str, **params: Any) -> TrainingConfig:
-    return training_config({"model": model, **params}, data=DataConfig(), epochs=3)
+    """The paper's config, and the network alone: without the standardization before it."""
+    return training_config({"model": model, "normalize": "none", **params}, data=DataConfig(), epochs=3)
 
 
 def clip(

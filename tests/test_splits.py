@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mgc.config import ConfigError, DataConfig
 from mgc.datasets import Dataset, Track, dataset_of, gtzan, open_dataset
-from mgc.groups import group_tracks, nearest_subset
+from mgc.groups import deal, group_tracks, nearest_subset
 from mgc.splits import PARTS, Split, make_split
 
 
@@ -180,6 +181,14 @@ def test_folds_of_gtzan_differ_by_no_more_than_its_largest_artist() -> None:
         validated = [sum(split.parts.get(track_id) == "validation" for track_id in ids) for split in folds]
         artists = Counter(gtzan.artists().get(str(gtzan.gtzan_id(track_id))) for track_id in ids)
         assert max(validated) - min(validated) <= max(artists.values())
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_large_artists_are_dealt_first_so_that_the_small_ones_even_out_the_folds(seed: int) -> None:
+    dataset = dataset_with({"a": [6, 4, 4, 2, 2], "b": [1] * 18})
+    dealt = deal(group_tracks(dataset.tracks, by_artist=True), 3, np.random.default_rng(seed))
+    sizes = [Counter(track.genre for group in part for track in group) for part in dealt]
+    assert sizes == [{"a": 6, "b": 6}] * 3
 
 
 def test_folds_without_a_fold_are_an_error() -> None:

@@ -74,11 +74,21 @@ def test_a_track_sounds_the_same_in_a_larger_dataset(small: Dataset) -> None:
     assert first.path is not None
     assert first.path.read_bytes() == Path(str(paths[first.track_id])).read_bytes()
     assert larger.digest != small.digest
+    assert all(path and path.exists() for path in paths.values())
 
 
 def test_opened_again_it_is_read_not_made(small: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(synthetic, "_make", lambda *_, **__: pytest.fail("made again"))
     assert synthetic.open_synthetic(tracks_per_genre=6, seconds=3.0).digest == small.digest
+
+
+@pytest.mark.parametrize("name", ["REVISION", "ARTIST_SPREAD", "TRACK_SPREAD"])
+def test_other_music_is_another_dataset(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = synthetic.open_synthetic(tracks_per_genre=1, seconds=0.5, progress=False)
+    monkeypatch.setattr(synthetic, name, 2 * getattr(synthetic, name))
+    after = synthetic.open_synthetic(tracks_per_genre=1, seconds=0.5, progress=False)
+    assert after.digest != before.digest
+    assert after.tracks[0].path != before.tracks[0].path
 
 
 def test_no_two_tracks_are_equal(small: Dataset) -> None:

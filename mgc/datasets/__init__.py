@@ -95,16 +95,17 @@ def data_dir() -> Path:
     return Path(os.environ.get("MGC_DATA") or platformdirs.user_data_dir("mgc")).expanduser()
 
 
-def open_dataset(spec: str, *, progress: bool = True) -> Dataset:
+def open_dataset(spec: str, *, progress: bool = True, make: bool = True) -> Dataset:
     """The dataset that `spec` names: a built-in name, a folder, an .npz file, or a name under $MGC_DATA, in this order.
 
-    `progress` shows how far the making of the synthetic dataset is, which happens the first time that it is opened.
+    The synthetic dataset is made the first time that it is opened, with its progress shown; `make=False` only tells
+    what it will hold.
     """
     from mgc.datasets import folder, gtzan, precomputed, synthetic  # each of them knows this file
 
     match spec:
         case "synthetic":
-            return synthetic.open_synthetic(progress=progress)
+            return synthetic.open_synthetic(progress=progress, make=make)
         case "gtzan":
             return folder.read(gtzan.genres_folder(data_dir() / "gtzan"), name="gtzan")
     path = _existing(spec)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from functools import lru_cache
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 from mgc.config import ClipConfig, ClipShape, ConfigError, FeatureConfig, OptimizerConfig, TrainingConfig, nearest
@@ -64,7 +64,14 @@ def build_model(config: TrainingConfig, shape: ClipShape, num_genres: int) -> nn
     Its input is a batch's `x`, its output logits (B, num_genres); initial weights come from torch's global generator.
     """
     check_shape(config, shape)
-    return network_config(config).build(shape, num_genres)
+    network = network_config(config).build(shape, num_genres)
+    if config.features.normalize == "none" or shape.modality == "raw":
+        return network
+    from torch import nn
+
+    from mgc.models.layers import Standardize
+
+    return nn.Sequential(Standardize(shape.bins), network)
 
 
 def check_shape(config: TrainingConfig, shape: ClipShape) -> None:
@@ -118,12 +125,17 @@ def network_config(config: TrainingConfig) -> NetworkConfig:
     return config.model
 
 
-@lru_cache(maxsize=1024)
+_digests: dict[Hashable, str] = {}
+
+
 def network_digest(model: NetworkConfig, shape: ClipShape, num_genres: int) -> str:
-    """Hash of the network's repr and of its weights' names and shapes."""
-    network = on_meta(model, shape, num_genres)
-    shapes = {name: tuple(parameter.shape) for name, parameter in network.named_parameters()}
-    return hashlib.sha256(f"{network!r}\n{shapes}".encode()).hexdigest()
+    """Hash of the network's repr and of its weights' names and shapes; each structure is built once."""
+    key = (model.structure(), shape, num_genres)
+    if key not in _digests:
+        network = on_meta(model, shape, num_genres)
+        shapes = {name: tuple(parameter.shape) for name, parameter in network.named_parameters()}
+        _digests[key] = hashlib.sha256(f"{network!r}\n{shapes}".encode()).hexdigest()
+    return _digests[key]
 
 
 def on_meta(model: NetworkConfig, shape: ClipShape, num_genres: int) -> nn.Module:

@@ -37,6 +37,33 @@ class ByModality(nn.Module):
         return maps_BCFT
 
 
+class Standardize(nn.Module):
+    """Every frequency bin of the picture brought to mean 0 and deviation 1 over the training clips; waveforms pass.
+
+    Pictures come in [0, 1], all positive: a deep network without batch norm sits at chance for its first epochs on
+    them. The statistics are buffers, so that they are saved with the weights; until `fit` nothing is changed.
+    """
+
+    mean_F1: Tensor
+    deviation_F1: Tensor
+
+    def __init__(self, bins: int) -> None:
+        super().__init__()
+        self.register_buffer("mean_F1", torch.zeros(bins, 1))
+        self.register_buffer("deviation_F1", torch.ones(bins, 1))
+
+    def fit(self, mean_F: Tensor, deviation_F: Tensor) -> None:
+        """Take these statistics; a bin that never changes is only centered."""
+        self.mean_F1.copy_(mean_F[:, None])
+        self.deviation_F1.copy_(torch.where(deviation_F > 1e-4, deviation_F, 1.0)[:, None])
+
+    def forward(self, x: Batch) -> Batch:
+        if isinstance(x, tuple):
+            wave_BS, x_BCFT = x
+            return wave_BS, (x_BCFT - self.mean_F1) / self.deviation_F1
+        return (x - self.mean_F1) / self.deviation_F1
+
+
 class FrontEnd(ByModality):
     """Any modality as a picture x_BCFT of `shape.channels` x `shape.rows` x `shape.columns`."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from math import prod
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -41,6 +41,10 @@ class NetworkConfig(ModelConfig):
     def architecture(self, shape: ClipShape, num_genres: int) -> nn.Module:
         """The untrained network, from a batch's `x` to logits (B, genres); weights come from torch's generator."""
         raise NotImplementedError
+
+    def structure(self) -> Hashable:
+        """Equal for configs whose networks are equal: finer than the network is allowed, coarser is not."""
+        return self
 
     def build(self, shape: ClipShape, num_genres: int) -> nn.Module:
         """The network with the weights that training starts from."""

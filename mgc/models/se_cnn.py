@@ -8,7 +8,7 @@ each pool), the batch size (32 here, Keras's default) and the number of epochs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, field_validator
@@ -73,6 +73,11 @@ class SECNNConfig(NetworkConfig):
         inputs = (shape.channels, *self.channels[:-1])
         blocks = [self._block(number, inputs[number - 1]) for number in range(1, NUM_BLOCKS + 1)]
         return nn.Sequential(FrontEnd(shape), *blocks, nn.Flatten(), nn.Linear(width, num_genres))
+
+    def structure(self) -> Hashable:
+        """Of r the network shows only what it makes of it."""
+        sizes = tuple(hidden_size(self.channels[number - 1], self.r) for number in self.se_blocks)
+        return self.model_copy(update={"r": 1.0}), sizes
 
     def _pools(self) -> list[tuple[int, int]]:
         return [(self.pool_size, self.pool_size)] * NUM_BLOCKS

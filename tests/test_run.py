@@ -1,0 +1,231 @@
+"""The command line, end to end: real files, real Ray, real MLflow; and what it says to mistakes."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+import soundfile
+
+from search.record import Record
+
+SR = 8000
+
+SPACE = """
+description: which r for tiny music
+data: {dataset: DATASET, split: artist, ratios: [50, 25, 25]}
+params:
+  model: se_cnn
+  r: {uniform: [2, 16]}
+  channels: [4, 4, 8, 8, 8]
+  spectrogram: log_mel
+  sr: 8000
+  n_mels: 32
+  n_fft: 512
+  hop_length: 128
+  clip_seconds: 0.6
+  clips_per_track: 3
+  batch_size: 8
+search: {trials: 6, seed: 3}
+budget: {min_epochs: 1, max_epochs: 4, reduction_factor: 2}
+"""
+
+
+@pytest.fixture(scope="session")
+def music(tmp_path_factory):
+    """Three genres of eight tracks of 2 s by four artists each, and one file that is no audio."""
+    root = tmp_path_factory.mktemp("music")
+    generator = np.random.default_rng(0)
+    rows = ["path,genre,artist"]
+    for genre, hz in (("low", 110), ("middle", 440), ("high", 1760)):
+        (root / genre).mkdir()
+        for number in range(8):
+            t_S = np.arange(2 * SR) / SR
+            y_S = 0.3 * np.sin(2 * np.pi * hz * (1 + 0.02 * number) * t_S) + 0.1 * generator.standard_normal(len(t_S))
+            soundfile.write(root / genre / f"{number}.wav", y_S, SR)
+            rows.append(f"{genre}/{number}.wav,{genre},{genre}-{number // 2}")
+    (root / "low" / "broken.wav").write_text("no audio at all")
+    rows.append("low/broken.wav,low,low-0")
+    (root / "tracks.csv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+@pytest.fixture
+def space(tmp_path, music):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(SPACE.replace("DATASET", str(music)))
+    return path
+
+
+def run(*arguments, cwd):
+    command = [sys.executable, "-m", "search.run", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, music):
+    """One whole study by the command line: its folder, its process, its JSON."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "tiny.yaml").write_text(SPACE.replace("DATASET", str(music)))
+    done = run("tiny.yaml", "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder, done, json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+class TestAWholeStudy:
+    def test_the_json_says_what_came_out(self, finished):
+        folder, _, result = finished
+        assert list(result) == [
+            "study", "space", "dataset", "split", "trials", "complete", "stopped", "failed", "best", "seconds", "out",
+        ]  # fmt: skip
+        assert (result["study"], result["space"], result["split"]) == ("tiny-001", "tiny", "artist")
+        assert result["trials"] == 6 == result["complete"] + result["stopped"]
+        assert result["failed"] == 0
+        assert Path(result["out"]) == folder / "runs" / "tiny-001"
+        assert result["best"]["score"] > 0.5  # three tones in noise: a guess is 0.33
+
+    def test_one_value_goes_the_whole_way_from_yaml_to_mlflow(self, finished):
+        folder, _, result = finished
+        client = mlflow.MlflowClient(f"sqlite:///{folder}/runs/mlflow.db")
+        run_of_best = client.get_run(result["best"]["run_id"])
+        r = result["best"]["params"]["r"]
+        record = Record.open(folder / "runs" / "tiny-001")
+        assert 2 <= r <= 16
+        assert record.trial(result["best"]["trial"]).params["r"] == r
+        assert float(run_of_best.data.params["r"]) == r
+        assert run_of_best.data.metrics["val_accuracy"] == result["best"]["score"]
+
+    def test_mlflow_knows_every_trial_once_and_as_what_it_ended(self, finished):
+        folder, _, result = finished
+        client = mlflow.MlflowClient(f"sqlite:///{folder}/runs/mlflow.db")
+        experiment = client.get_experiment_by_name("tiny")
+        runs = client.search_runs([experiment.experiment_id])
+        children = [each for each in runs if "mlflow.parentRunId" in each.data.tags]
+        assert len(runs) == 7
+        assert len(children) == 6
+        states = [each.info.status for each in children]
+        assert states.count("FINISHED") == result["complete"]
+        assert states.count("KILLED") == result["stopped"]
+        record = {f"trial-{t.number:03d}": t for t in Record.open(folder / "runs" / "tiny-001").trials()}
+        for each in children:
+            trial = record[each.info.run_name]
+            history = client.get_metric_history(each.info.run_id, "val_accuracy")
+            assert [(point.step, point.value) for point in sorted(history, key=lambda p: p.step)] == [
+                (epoch["epoch"], epoch["val_accuracy"]) for epoch in trial.epochs
+            ]
+
+    def test_weights_of_the_best_three_are_kept_and_no_others(self, finished):
+        folder, _, result = finished
+        client = mlflow.MlflowClient(f"sqlite:///{folder}/runs/mlflow.db")
+        kept = sorted((folder / "runs" / "tiny-001" / "trials").glob("*/weights.safetensors"))
+        assert len(kept) == min(3, result["complete"])
+        artifacts = [artifact.path for artifact in client.list_artifacts(result["best"]["run_id"])]
+        assert "weights.safetensors" in artifacts
+
+    def test_an_undecodable_file_is_named_once(self, finished):
+        _, done, _ = finished
+        assert done.stderr.count("broken.wav") == 1
+
+    def test_what_is_printed_is_free_of_other_libraries_noise(self, finished):
+        _, done, _ = finished
+        for word in ("ray", "optuna", "mlflow", "alembic", "Warning", "INFO", "Traceback"):
+            assert not [line for line in done.stderr.splitlines() if word in line], word
+
+    def test_the_record_keeps_no_test_score(self, finished):
+        folder, _, _ = finished
+        assert "test_" not in (folder / "runs" / "tiny-001" / "record.log").read_text()
+
+    def test_resumed_when_finished_it_prints_the_same_and_trains_nothing(self, finished):
+        folder, done, _ = finished
+        before = (folder / "runs" / "tiny-001" / "record.log").stat().st_size
+        again = run("tiny.yaml", "--json", "--resume", cwd=folder)
+        assert (again.returncode, again.stdout.splitlines()[-1]) == (0, done.stdout.splitlines()[-1])
+        after = (folder / "runs" / "tiny-001" / "record.log").stat().st_size
+        assert after - before < 2000  # the header once more, no trial
+
+    def test_another_space_is_refused_with_the_difference(self, finished):
+        folder, _, _ = finished
+        refused = run("tiny.yaml", "--resume", "--set", "params.lr=0.5", cwd=folder)
+        assert refused.returncode == 2
+        assert refused.stderr.splitlines()[-1].endswith("params.lr: absent -> 0.5")
+
+
+@pytest.mark.slow
+def test_a_trial_that_is_run_again_scores_the_same(space, tmp_path):
+    """Warm actors and fresh ones: the same params and seed give the same scores, bit for bit."""
+    text = space.read_text().replace("r: {uniform: [2, 16]}", "r: {grid: [4.0, 8.0]}\n  seed: {grid: [0, 1]}")
+    space.write_text(text.replace("search: {trials: 6, seed: 3}", "search: {sampler: grid}"))
+    for name in ("a", "b"):
+        assert run(space, "--name", name, "--set", "budget.epochs=2", cwd=tmp_path).returncode == 0
+    first, second = (
+        {
+            (t.params["r"], t.seed): [
+                {k: v for k, v in e.items() if k not in ("seconds", "clips_per_s", "order")} for e in t.epochs
+            ]
+            for t in Record.open(tmp_path / "runs" / name).trials()
+        }
+        for name in ("a", "b")
+    )
+    assert len(first) == 4
+    assert first == second
+
+
+@pytest.mark.slow
+def test_a_study_that_cannot_succeed_exits_1_and_says_why(space, tmp_path):
+    done = run(space, "--set", "params.lr=9.0", "--set", "params.optimizer=sgd", "--set", "params.precision=fp32",
+               "--set", "params.beta1=0.99", cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 1
+    assert "diverged" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--data", "nothing-here"], "error: no dataset 'nothing-here': neither a folder"),
+        (["--set", "data.split=fault_filtered"], "fault_filtered"),
+        (["--set", "params.clip_seconds=30.0"], "error: clip_seconds must be <= 2.0 (the tracks' length), got 30"),
+        (["--tracking-uri", "http://127.0.0.1:9"], "error: MLflow at http://127.0.0.1:9 cannot be used"),
+    ],
+)
+def test_a_mistake_that_only_the_data_can_show_is_one_line(space, tmp_path, arguments, line):
+    done = run(space, *arguments, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert line in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (
+            ["--set", "params.chanels=[1]"],
+            "error: --set params.chanels=[1]: unknown key 'chanels' (did you mean 'channels'?)",
+        ),
+        (["--profile", "papr"], "papr"),
+        (["--trials", "0"], "error: --trials 0: search.trials must be >= 1, got 0"),
+    ],
+)
+def test_a_mistake_of_the_command_line_is_one_line_at_once(space, tmp_path, arguments, line):
+    started = time.perf_counter()
+    done = run(space, *arguments, cwd=tmp_path)
+    seconds = time.perf_counter() - started
+    assert done.returncode == 2
+    assert line in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "runs").exists()
+    assert seconds < 10  # it is 0.4 s; a machine may be busy, but torch and Ray together never are so fast
+
+
+@pytest.mark.slow
+def test_a_dry_run_starts_nothing(space, tmp_path):
+    done = run(space, "--dry-run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "runs").exists()
+    for word in ("uniform [2, 16]", "networks: 7", "weights", "plan: 1 node", "hours"):
+        assert word in done.stdout
