@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from mgc.config import ClipShape, ConfigError, TrainingConfig
-from mgc.cutting import Ints, clip_shape, length_notes, naming, ruler_of, starts_of_tracks
+from mgc.cutting import Ints, clip_shape, length_notes, ruler_of, starts_of_tracks
 from mgc.datasets import Dataset, Track, open_dataset
 from mgc.features import Kind, Store, open_store
 from mgc.splits import Part, Split, make_split
@@ -201,7 +201,8 @@ def open_clips(
     stores = {kind: open_store(dataset, config.features, kind, progress=progress) for kind in _kinds(shape)}
     first_store = next(iter(stores.values()))
     starts = starts_of_tracks(first_store.lengths, ruler, config.clips)
-    undecodable = [f"left out, undecodable: {naming(list(first_store.skipped))}"] if first_store.skipped else []
+    skipped = len(first_store.skipped)
+    undecodable = [f"left out, undecodable: {skipped} of {len(dataset.tracks)} tracks"] if skipped else []
     return Clips(
         shape,
         dataset,

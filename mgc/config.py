@@ -242,7 +242,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _close(name: Any, names: Iterable[str]) -> str:
-    found = difflib.get_close_matches(str(name), list(names), n=3, cutoff=0.6)
+    likeness = {each: difflib.SequenceMatcher(None, str(name), each).ratio() for each in names}
+    best = max(likeness.values(), default=0.0)
+    found = [each for each in likeness if likeness[each] >= max(0.6, best - 0.1)]
     return f" (did you mean {' or '.join(repr(each) for each in found)}?)" if found else ""
 
 

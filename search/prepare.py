@@ -92,7 +92,7 @@ def _without_fixed_features(space: Space, dataset: Dataset) -> tuple[Space, tupl
     """
     if dataset.precomputed is None:
         return space, ()
-    facts = {**dataset.precomputed.facts, "n_mels": dataset.precomputed.bins}
+    facts = {"spectrogram": "log_mel", **dataset.precomputed.facts, "n_mels": dataset.precomputed.bins}
     given = [space.params[key] for key in FIXED_BY_FILE if key in space.params]
     for param in given:
         if param.domain is not None:
@@ -101,7 +101,7 @@ def _without_fixed_features(space: Space, dataset: Dataset) -> tuple[Space, tupl
             raise ConfigError(
                 f"params.{param.name} must be {facts[param.name]} as in {dataset.name}, got {param.value}"
             )
-    known = {"n_mels": Param(name="n_mels", value=dataset.precomputed.bins)}
+    known = {key: Param(name=key, value=facts[key]) for key in FIXED_BY_FILE if key in facts}
     others = [param.name for param in given if param.name not in facts]
     rest = {name: param for name, param in space.params.items() if name not in FIXED_BY_FILE}
     notes = (f"{', '.join(others)} left out: the features in {dataset.name} are computed already",) if others else ()

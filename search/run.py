@@ -35,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def overrides(given: argparse.Namespace) -> list[str]:
-    """The --set options, and the options that are short for one."""
+    """The --set options, and --trials, which is short for one."""
+    if given.trials is not None and given.trials < 1:
+        raise ConfigError(f"--trials must be >= 1, got {given.trials}")
     return [*given.set, *([f"search.trials={given.trials}"] if given.trials is not None else [])]
 
 

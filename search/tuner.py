@@ -336,6 +336,7 @@ def _quiet_tune() -> None:
         "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
         "TUNE_MAX_PENDING_TRIALS_PG": "100000",
         "TUNE_DISABLE_SIGINT_HANDLER": "1",
+        "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a failed trial has no metric to report
         "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "120",
         "RAY_CHDIR_TO_TRIAL_DIR": "0",
         "RAY_AIR_NEW_OUTPUT": "0",

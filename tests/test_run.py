@@ -21,7 +21,7 @@ data: {dataset: DATASET, split: artist, ratios: [50, 25, 25]}
 params:
   model: se_cnn
   r: {uniform: [2, 16]}
-  channels: [4, 4, 8, 8, 8]
+  channels: [8, 8, 8, 16, 16]
   spectrogram: log_mel
   sr: 8000
   n_mels: 32
@@ -29,7 +29,9 @@ params:
   hop_length: 128
   clip_seconds: 0.6
   clips_per_track: 3
-  batch_size: 8
+  batch_size: 4
+  lr: 0.005
+  dropout: 0.0
 search: {trials: 6, seed: 3}
 budget: {min_epochs: 1, max_epochs: 4, reduction_factor: 2}
 """
@@ -129,7 +131,7 @@ class TestAWholeStudy:
 
     def test_an_undecodable_file_is_named_once(self, finished):
         _, done, _ = finished
-        assert done.stderr.count("broken.wav") == 1
+        assert len([line for line in done.stderr.splitlines() if "broken.wav" in line]) == 1
 
     def test_what_is_printed_is_free_of_other_libraries_noise(self, finished):
         _, done, _ = finished
@@ -152,7 +154,7 @@ class TestAWholeStudy:
         folder, _, _ = finished
         refused = run("tiny.yaml", "--resume", "--set", "params.lr=0.5", cwd=folder)
         assert refused.returncode == 2
-        assert refused.stderr.splitlines()[-1].endswith("params.lr: absent -> 0.5")
+        assert refused.stderr.splitlines()[-1].endswith("params.lr: 0.005 -> 0.5")
 
 
 @pytest.mark.slow
@@ -177,8 +179,8 @@ def test_a_trial_that_is_run_again_scores_the_same(space, tmp_path):
 
 @pytest.mark.slow
 def test_a_study_that_cannot_succeed_exits_1_and_says_why(space, tmp_path):
-    done = run(space, "--set", "params.lr=9.0", "--set", "params.optimizer=sgd", "--set", "params.precision=fp32",
-               "--set", "params.beta1=0.99", cwd=tmp_path)  # fmt: skip
+    growing = ["params.optimizer=sgd", "params.lr=10.0", "params.weight_decay=1.0"]  # each step: weights times -9
+    done = run(space, *(argument for each in growing for argument in ("--set", each)), cwd=tmp_path)
     assert done.returncode == 1
     assert "diverged" in done.stdout
 
@@ -208,7 +210,7 @@ def test_a_mistake_that_only_the_data_can_show_is_one_line(space, tmp_path, argu
             "error: --set params.chanels=[1]: unknown key 'chanels' (did you mean 'channels'?)",
         ),
         (["--profile", "papr"], "papr"),
-        (["--trials", "0"], "error: --trials 0: search.trials must be >= 1, got 0"),
+        (["--trials", "0"], "error: --trials must be >= 1, got 0"),
     ],
 )
 def test_a_mistake_of_the_command_line_is_one_line_at_once(space, tmp_path, arguments, line):
@@ -217,7 +219,7 @@ def test_a_mistake_of_the_command_line_is_one_line_at_once(space, tmp_path, argu
     seconds = time.perf_counter() - started
     assert done.returncode == 2
     assert line in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    assert len(done.stderr.splitlines()) == 1, done.stderr
     assert not (tmp_path / "runs").exists()
     assert seconds < 10  # it is 0.4 s; a machine may be busy, but torch and Ray together never are so fast
 
@@ -227,5 +229,5 @@ def test_a_dry_run_starts_nothing(space, tmp_path):
     done = run(space, "--dry-run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "runs").exists()
-    for word in ("uniform [2, 16]", "networks: 7", "weights", "plan: 1 node", "hours"):
+    for word in ("uniform [2, 16]", "networks: 8", "weights", "plan: 1 node", "hours"):
         assert word in done.stdout

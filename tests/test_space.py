@@ -312,7 +312,7 @@ MISTAKES = [
     ("search:", "serach:", r"18: unknown key 'serach' \(did you mean 'search'\?\)"),
     ("trials: 50", "trails: 50", r"18: unknown key 'trails' \(did you mean 'trials'\?\)"),
     ("trials: 50", "trials: 0", r"18: search\.trials must be >= 1, got 0"),
-    ("uniform: [2, 64]", "unifrm: [2, 64]", r"6: unknown key 'unifrm' \(did you mean 'uniform' or 'loguniform'\?\)"),
+    ("uniform: [2, 64]", "unifrm: [2, 64]", r"6: unknown key 'unifrm' \(did you mean 'uniform'\?\)"),
     ("[2, 64]", "[64, 2]", r"6: params\.r: uniform must have low < high, got \[64, 2\]"),
     ("[2, 64]", "[2, 2]", r"6: params\.r: uniform must have low < high, got \[2, 2\]"),
     ("[2, 64]", "[2]", r"6: params\.r: uniform must be \[low, high\], got \[2\]"),
