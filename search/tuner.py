@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -264,9 +265,17 @@ class _Recorder(tune.Callback):
         self.tuner._end(number_of(trial), self.reasons.pop(trial.trial_id, None))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
-        lines = str(trial.get_error() or "").split("\n")
-        cause = next((line.strip() for line in reversed(lines) if line.strip()), "unknown")
-        self.tuner._end(number_of(trial), f"worker lost {MAX_WORKER_LOSSES + 1} times, at last: {cause}")
+        self.tuner._end(number_of(trial), f"worker lost {MAX_WORKER_LOSSES + 1} times: {last_error(trial)}")
+
+
+def last_error(trial: Trial) -> str:
+    """Why Ray lost a trial's worker the last time, in one line of what it wrote down."""
+    if not trial.error_file or not os.path.isfile(trial.error_file):
+        return "unknown"
+    with open(trial.error_file) as file:
+        lines = [line.strip() for line in file.read().rpartition("Failure #")[2].splitlines()[1:] if line.strip()]
+    named = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b", line)]
+    return (named[-1:] or lines[:1] or ["unknown"])[0]
 
 
 class _Polite(Stopper):
@@ -336,6 +345,7 @@ def _quiet_tune() -> None:
         "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
         "TUNE_MAX_PENDING_TRIALS_PG": "100000",
         "TUNE_DISABLE_SIGINT_HANDLER": "1",
+        "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
         "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a failed trial has no metric to report
         "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "120",
         "RAY_CHDIR_TO_TRIAL_DIR": "0",

@@ -212,7 +212,7 @@ def test_four_trials_share_one_gpu(study):
 
 def test_workers_stay_warm_between_trials(study):
     record = study(Curve, slots=2).record
-    assert len({t.facts["pid"] for t in record.trials()}) == 2
+    assert len({t.facts["pid"] for t in record.trials()}) <= 2  # one, where it is done before the other has started
 
 
 def test_one_trials_failure_stays_there(study):
@@ -232,7 +232,7 @@ def test_a_lost_worker_is_replaced_and_a_trial_that_kills_every_one_fails(study)
     record = study(Dying, trials=6, overrides=["budget.epochs=9"]).record
     states = [t.state for t in record.trials()]
     assert states == ["complete"] * 4 + ["failed", "complete"]
-    assert record.trial(4).reason == f"worker lost {MAX_WORKER_LOSSES + 1} times"
+    assert record.trial(4).reason.startswith(f"worker lost {MAX_WORKER_LOSSES + 1} times: The actor died")
     assert [e["epoch"] for e in record.trial(2).epochs] == list(range(1, 10))
 
 
