@@ -23,15 +23,17 @@ from safetensors.torch import save_file
 
 from search.display import Display
 from search.overview import ranked
+from search.plan import plan_lines
 from search.prepare import Ground, prepare
 from search.projection import Status
 from search.record import Record, TrialRecord, locked
 from search.resume import check_data, check_space, is_finished, next_folder, resumable
 from search.sampler import Sampler
 from search.space import Space
+from search.study import Slots
 from search.tracking import Tracker, default_uri
 from search.trial import CHECKPOINT, TrainingTrial
-from search.tuner import Slots, Tuner, cluster, slots
+from search.tuner import Tuner, cluster, slots
 
 KEEP = 3
 """Weights of so many of the best complete trials are kept."""
@@ -148,7 +150,6 @@ def outcome_of(record: Record, uri: str) -> Outcome:
 
 def _prepared(space: Space, record: Record, display: Display, share: Slots) -> Ground:
     """The data of a study, opened, its features built, and what they are written into the record."""
-    display.line(f"trials run {share}")
     ground = prepare(space, device="cuda" if share.gpus else "cpu", progress=not display.quiet)
     check_data(record, ground.header()["digests"])
     clips = ground.open_clips(progress=not display.quiet)
@@ -156,6 +157,8 @@ def _prepared(space: Space, record: Record, display: Display, share: Slots) -> G
     for note in notes:
         display.line(note)
     record.note("header", {**record.header, **ground.header(), "notes": notes})
+    for line in plan_lines(ground, share):
+        display.line(line)
     return ground
 
 

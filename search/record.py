@@ -62,7 +62,7 @@ class TrialRecord:
     network: str
     """Key of its effective network."""
     repeat: int
-    """How many trials of the same effective network came before it."""
+    """How many trials of the same effective network, on the same fold, came before it."""
     state: State
     reason: str | None
     """Why it failed, or what stopped it."""

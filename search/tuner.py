@@ -12,7 +12,6 @@ import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import ray
@@ -25,7 +24,7 @@ from ray.tune.stopper import Stopper
 
 from mgc.config import ConfigError
 from search.record import Proposal, Record, TrialRecord
-from search.study import Budget, Resources
+from search.study import Budget, Resources, Slots
 
 MAX_WORKER_LOSSES = 3
 """Times that a trial is started again after its worker or node was lost."""
@@ -40,37 +39,11 @@ class Proposer(Protocol):
     def tell(self, trial: TrialRecord) -> None: ...
 
 
-@dataclass(frozen=True, kw_only=True)
-class Slots:
-    """How the cluster's resources are divided among trials."""
-
-    cpus: float
-    gpus: float
-    cpus_per_trial: int
-    trials_per_gpu: int
-
-    @property
-    def count(self) -> int:
-        """Trials that run at once."""
-        by_cpu = int(self.cpus // self.cpus_per_trial)
-        return max(1, min(by_cpu, int(self.gpus * self.trials_per_gpu)) if self.gpus else by_cpu)
-
-    @property
-    def request(self) -> dict[str, float]:
-        """What one trial asks of Ray."""
-        gpu = {"GPU": 1 / self.trials_per_gpu} if self.gpus else {}
-        return {"CPU": self.cpus_per_trial, **gpu}
-
-    def __str__(self) -> str:
-        if not self.gpus:
-            return f"{self.count} at a time on {self.cpus:g} CPUs ({self.cpus_per_trial} each), no GPU"
-        return f"{self.count} at a time, {self.trials_per_gpu} on each of {self.gpus:g} GPUs"
-
-
 def slots(resources: Resources) -> Slots:
     """The division of the Ray cluster that this process is connected to."""
     total: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     return Slots(
+        nodes=sum(node["Alive"] for node in ray.nodes()),  # type: ignore[no-untyped-call]
         cpus=total.get("CPU", 1.0),
         gpus=total.get("GPU", 0.0),
         cpus_per_trial=resources.cpus_per_trial,

@@ -14,8 +14,8 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from search.record import Record, locked
 from search.sampler import Sampler
 from search.space import Space
-from search.study import Budget
-from search.tuner import MAX_WORKER_LOSSES, SAME_FAILURES, Slots, Tuner, common_failure, restore_rungs, trial_id
+from search.study import Budget, Slots
+from search.tuner import MAX_WORKER_LOSSES, SAME_FAILURES, Tuner, common_failure, restore_rungs, trial_id
 
 pytestmark = pytest.mark.slow
 
@@ -110,7 +110,7 @@ def study(tmp_path):
         with locked(folder):
             known = (folder / "record.log").exists()
             record = Record.open(folder) if known else Record.create(folder, {"metric": "val_accuracy", "mode": "max"})
-            share = Slots(cpus=slots, gpus=1 if on_gpu else 0, cpus_per_trial=1, trials_per_gpu=4)
+            share = Slots(nodes=1, cpus=slots, gpus=1 if on_gpu else 0, cpus_per_trial=1, trials_per_gpu=4)
             sampler = Sampler(space, lambda params: str(int(128 / params["r"])), slots=slots)
             sampler.restore(record.trials())
             tuner = Tuner(
