@@ -106,6 +106,7 @@ def _run(space: Space, record: Record, uri: str, options: Options, remarks: Sequ
     hopeless = None
     try:
         with Display(record, quiet=options.quiet) as display, _stop_signals(display.line) as stopped:
+            display.line(f"study {record.name} in {record.folder}")
             for remark in remarks:
                 display.line(f"changed since the study began: {remark}")
             tracker.start()

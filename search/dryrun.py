@@ -23,7 +23,6 @@ def dry_run(space: Space) -> None:
 
     Raises ConfigError for data that is not there or cannot be split so, as a study would.
     """
-    torch.set_num_threads(space.resources.cpus_per_trial)
     ground = prepare(space, device=_device(), make=False)
     print(describe(space))
     print(f"networks: {count_networks(ground)}")
