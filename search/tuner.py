@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import ray
@@ -152,7 +153,7 @@ class Tuner:
             raise BlockedError(f"{self.blocked}; mend that, and --resume {self.record.name} goes on")
 
     def _tune(self, rerun: list[TrialRecord]) -> None:
-        _quiet_tune()
+        quiet_tune()
         trials = _Trials(self, rerun)
         with tempfile.TemporaryDirectory(prefix="search-tune-", ignore_cleanup_errors=True) as scratch:
             tune.run(
@@ -310,6 +311,11 @@ class _Recorder(tune.Callback):
             return  # asked to stop: it goes on, or ASHA ends it, when the study does
         self._write(lambda: self.tuner._end(number_of(trial), failure))
 
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
+        number = number_of(trial)
+        losses = int(self.tuner.record.trial(number).facts.get("worker_losses", 0)) + 1
+        self._write(lambda: self.tuner.record.fact(number, "worker_losses", losses))
+
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         failure = f"worker lost {MAX_WORKER_LOSSES + 1} times: {_cause(trial)}"
         self._write(lambda: self.tuner._end(number_of(trial), failure))
@@ -355,10 +361,12 @@ class _Polite(Stopper):
 
 def _cause(trial: Trial) -> str:
     """What Ray says of a trial's last lost worker, in one line."""
-    error = trial.get_pickled_error() or trial.get_error()
-    if isinstance(error, ray.exceptions.OutOfMemoryError):
+    if trial.error_file is None:
+        return "unknown"
+    _, _, last = Path(trial.error_file).read_text().rpartition("Failure # ")
+    if "low on memory" in last or "OutOfMemoryError" in last:
         return "out of host memory"
-    lines = [line.strip() for line in str(error or "").splitlines() if line.strip()]
+    lines = [line.strip() for line in last.splitlines()[1:] if line.strip()]
     return lines[0] if lines else "unknown"
 
 
@@ -407,7 +415,7 @@ def number_of(trial: Trial) -> int:
     return int(trial.trial_id)
 
 
-def _quiet_tune() -> None:
+def quiet_tune() -> None:
     """No files, tables or advice of Tune's own; proposals are limited by `_Trials`, not by Tune."""
     os.environ |= {
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -419,4 +427,4 @@ def _quiet_tune() -> None:
         "RAY_CHDIR_TO_TRIAL_DIR": "0",
         "RAY_AIR_NEW_OUTPUT": "0",
     }
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a lost worker is in the record
