@@ -19,6 +19,9 @@ lint: $(READY)
 ui: $(READY)       ## MLflow's pages on this project's runs
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///runs/mlflow.db
 
+bench: $(READY)    ## what a study's record, checkpoints and tracking cost per epoch
+	$(BIN)/python -m benchmarks.overhead
+
 setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
