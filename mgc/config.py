@@ -148,7 +148,7 @@ RATIOS_SCHEMA = {
         {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 3, "maxItems": 3},
         {"type": "string", "pattern": r"^\d+/(\d+/)?\d+$"},
     ],
-    "description": "train, validation, test in parts, as 60/10/30 or [60, 10, 30]; 75/25 takes 10 % of train to validate",
+    "description": "train, validation, test in parts: 60/10/30 or [60, 10, 30]; 75/25 takes 10 % of train to validate",
 }
 
 
