@@ -71,11 +71,11 @@ HEAD = (
 )
 
 
-def rows(data: DataConfig, epochs: Mapping[str, int], settings: Mapping[str, Any]) -> Iterator[Row]:
+def rows(data: DataConfig, epochs: Mapping[str, int]) -> Iterator[Row]:
     """Train each model for its number of epochs, one after another."""
     for model, own in MODELS.items():
         if epochs.get(model):
-            yield trained(model, {**FEATURES, **CLIPS, **own, **settings}, data, epochs[model])
+            yield trained(model, {**FEATURES, **CLIPS, **own}, data, epochs[model])
 
 
 def trained(model: str, params: Mapping[str, Any], data: DataConfig, epochs: int) -> Row:
@@ -111,7 +111,7 @@ def main() -> None:
     epochs = {model: given.slow_epochs if model in slow else given.epochs for model in given.models}
     data = DataConfig.checked({"dataset": given.data, "split": given.split, "ratios": [60, 30, 10]})
     print(f"{given.data}, split {given.split}, 60/30/10, {given.threads} threads\n\n{HEAD}", flush=True)
-    for row in rows(data, epochs, {}):
+    for row in rows(data, epochs):
         print(row, flush=True)
 
 

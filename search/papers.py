@@ -64,11 +64,11 @@ class Ours:
 
 
 def ours_of(figure: Figure, records: Sequence[Record]) -> Ours | None:
-    """Our value of a figure: on the paper's dataset before another, measured as published before on validation."""
+    """Our value of a figure: on the paper's dataset before another, the same metric before validation's, more runs."""
     found = [ours for record in records if (ours := _in_study(figure, record))]
-    return max(
-        found, key=lambda ours: (ours.dataset == figure.published.dataset, ours.metric == figure.metric), default=None
-    )
+    dataset = figure.published.dataset
+    ranks = [(ours.dataset == dataset, ours.metric == figure.metric, len(ours.values)) for ours in found]
+    return found[max(range(len(found)), key=ranks.__getitem__)] if found else None
 
 
 def is_comparable(figure: Figure, ours: Ours | None) -> bool:
@@ -77,47 +77,41 @@ def is_comparable(figure: Figure, ours: Ours | None) -> bool:
 
 
 def _in_study(figure: Figure, record: Record) -> Ours | None:
-    """What one study says of a figure of its space; None where it does not have its settings."""
+    """What one study of the figure's space, or the confirmation of one, says of it; None without its settings."""
     heading = Heading.of(record.header)
-    if heading.space != figure.space.name or heading.split is None:
+    if heading.space not in (figure.space.name, f"{figure.space.name}-confirm") or heading.split is None:
         return None
     trials = [trial for trial in record.trials("complete") if has(trial.params, figure.params)]
-    metric, values = figure.metric, confirmed(record, figure)
-    if not values:
-        metric = figure.metric.replace("test_", "val_")
-        values = [value for trial in trials if (value := measured(trial, metric, figure.epochs)) is not None]
-    if not values:
-        return None
-    return Ours(
-        values=tuple(values),
-        metric=metric,
-        study=record.name,
-        dataset=heading.dataset_label,
-        split=heading.split,
-    )
+    tests = tested(record)
+    for metric in (figure.metric, figure.metric.replace("test_", "val_")):
+        scores = [measured(trial, metric, figure.epochs, tests.get(trial.number, {})) for trial in trials]
+        if values := tuple(score for score in scores if score is not None):
+            return Ours(
+                values=values, metric=metric, study=record.name, dataset=heading.dataset_label, split=heading.split
+            )
+    return None
 
 
-def confirmed(record: Record, figure: Figure) -> list[float]:
-    """The figure's metric of every training by `search.confirm` that has its settings; none before that has run.
+def tested(record: Record) -> Mapping[int, Mapping[str, float]]:
+    """What `search.confirm` noted of each model, by its trial; nothing before it has opened the test part."""
+    noted = record.notes().get("test", {}).get("scores", {})
+    names = {"test_accuracy_none": "test_clip_accuracy"}
+    return {
+        int(number): {names.get(name, name): value for name, value in found.items()} for number, found in noted.items()
+    }
 
-    Read from the record's note `confirmed`: a list of {"params": ..., "epochs": ..., "metrics": ...}, one per training.
+
+def measured(trial: TrialRecord, metric: str, epochs: int | None, test: Mapping[str, float]) -> float | None:
+    """A trial's metric after so many epochs, or after its last; None where it has not come so far or has no such.
+
+    `test` holds what its model said after the last epoch.
     """
-    return [
-        each["metrics"][figure.metric]
-        for each in record.notes().get("confirmed", [])
-        if has(each["params"], figure.params)
-        and figure.metric in each["metrics"]
-        and figure.epochs in (None, each["epochs"])
-    ]
-
-
-def measured(trial: TrialRecord, metric: str, epochs: int | None) -> float | None:
-    """A trial's metric after so many epochs, or after its last; None where it has not come so far or has no such."""
-    if epochs is not None and len(trial.epochs) < epochs:
+    number = epochs or len(trial.epochs)
+    if number > len(trial.epochs):
         return None
     if metric == "train_minutes":
-        return sum(epoch["seconds"] for epoch in trial.epochs) / 60
-    return trial.epochs[(epochs or len(trial.epochs)) - 1].get(metric)
+        return sum(epoch["seconds"] for epoch in trial.epochs[:number]) / 60
+    return {**trial.epochs[number - 1], **(test if number == len(trial.epochs) else {})}.get(metric)
 
 
 def records_in(out: Path) -> list[Record]:

@@ -209,14 +209,26 @@ def test_a_figure_is_read_at_its_epoch_under_its_vote(tmp_path: Path) -> None:
 def test_the_papers_dataset_goes_before_another_and_test_before_validation(tmp_path: Path) -> None:
     of = figure("shallow_cnn", "batch_norm=true epochs=100 vote=sum", "test_accuracy_sum")
     synthetic = study(tmp_path, "a", dataset="synthetic", is_synthetic=True)
-    real, confirmed = study(tmp_path, "b"), study(tmp_path, "c")
+    real, confirmed = study(tmp_path, "b"), study(tmp_path, "b-confirm", space="shallow-confirm")
     for record in (synthetic, real, confirmed):
         trained(record, [{"val_accuracy_sum": 0.5}] * 100, batch_norm=True)
-    params = {"model": "shallow", "batch_norm": True}
-    confirmed.note("confirmed", [{"params": params, "epochs": 100, "metrics": {"test_accuracy_sum": 0.7}}])
+    confirmed.note("test", {"scores": {"0": {"test_accuracy_sum": 0.7, "test_accuracy_none": 0.6}}})
     assert getattr(ours_of(of, [synthetic]), "dataset", None) == "synthetic"
     assert getattr(ours_of(of, [synthetic, real]), "study", None) == "b"
     assert getattr(ours_of(of, [confirmed, real, synthetic]), "values", None) == (0.7,)
+    by_clip = figure("shallow_cnn", "batch_norm=true epochs=100 vote=none", "test_clip_accuracy")
+    assert getattr(ours_of(by_clip, [real, confirmed]), "values", None) == (0.6,)
+
+
+def test_a_test_after_the_last_epoch_is_none_of_an_earlier_one(tmp_path: Path) -> None:
+    record = study(tmp_path, "b-confirm", space="shallow-confirm")
+    trained(record, [{"val_accuracy_sum": 0.5}] * 200, batch_norm=True)
+    record.note("test", {"scores": {"0": {"test_accuracy_sum": 0.7}}})
+    ours = [
+        ours_of(figure("shallow_cnn", f"batch_norm=true epochs={epochs} vote=sum", "test_accuracy_sum"), [record])
+        for epochs in (100, 200)
+    ]
+    assert [getattr(each, "metric", None) for each in ours] == ["val_accuracy_sum", "test_accuracy_sum"]
 
 
 def test_training_time_is_in_minutes(tmp_path: Path) -> None:
