@@ -44,7 +44,8 @@ class TrainingError(RuntimeError):
 class Scores:
     """What one epoch gave. Accuracies, precision, recall and F1 are in [0, 1]; epochs count from 1.
 
-    Losses are mean cross-entropies by clip, without the L1 penalty. Those of train are of the training pass itself:
+    Losses are mean cross-entropies by clip, without the L1 penalty; `val_track_loss` is that of the tracks' summed
+    votes. Those of train are of the training pass itself:
     with dropout, and with weights that move meanwhile. `val_accuracy`, precision, recall and F1 (macro means) are by
     track under the config's vote, by clip where that is `none`. `clips_per_s` is the speed of the training pass,
     `seconds` the time of the whole epoch.
@@ -54,6 +55,7 @@ class Scores:
     train_loss: float
     train_accuracy: float
     val_loss: float
+    val_track_loss: float
     val_accuracy: float
     val_clip_accuracy: float
     val_accuracy_sum: float
@@ -111,6 +113,7 @@ class Training:
             train_loss=train_loss,
             train_accuracy=train_accuracy,
             val_loss=predictions.loss,
+            val_track_loss=predictions.track_loss(),
             val_accuracy=by_vote.accuracy,
             val_clip_accuracy=predictions.scores("none").accuracy,
             val_accuracy_sum=predictions.scores("sum").accuracy,

@@ -27,6 +27,8 @@ def dry_run(space: Space) -> None:
     print(describe(space))
     print(f"networks: {count_networks(ground)}")
     print(f"data: {len(ground.dataset.tracks)} tracks of {ground.dataset.name}, split {ground.split.label}")
+    for note in ground.dataset.notes:
+        print(f"  {note}")
     for line in (*_samples(ground), *plan_lines(ground, _slots(space))):
         print(line)
 

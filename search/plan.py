@@ -1,12 +1,13 @@
 """How a study is packed onto machines, and about how long it takes: for the dry run, and at a study's start.
 
-Times one step of the first sampled config on random clips; the rest is counting.
+Times a step of some configs on random clips; the rest is counting.
 """
 
 from __future__ import annotations
 
+import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 
 import soundfile
 import torch
@@ -15,7 +16,7 @@ from torch.nn import functional
 from mgc.config import ClipShape, TrainingConfig
 from mgc.cutting import clip_shape, ruler_of, starts_of_tracks
 from mgc.datasets import Dataset
-from mgc.models import build_model
+from mgc.models import network_config
 from mgc.train import build_optimizer
 from search.prepare import Ground
 from search.study import Budget, Slots
@@ -23,6 +24,8 @@ from search.tables import duration
 
 TRACK_SECONDS = 30.0
 """Length of a track where no file can be asked for its own."""
+TIMED_CONFIGS = 6
+"""Configs of which the time of an epoch is taken."""
 TIMED_S = 0.15
 """How long a step must take to be believed."""
 EVALUATION_COST = 1 / 3
@@ -38,13 +41,44 @@ def plan_lines(ground: Ground, slots: Slots) -> Iterator[str]:
     space = ground.space
     yield f"plan: {slots}{_memory_share(slots)}"
     torch.set_num_threads(slots.cpus_per_trial)
-    config = space.check_params(space.sample(1)[0])
-    train, validation = _clips(ground, config)
-    epoch_s = (train + EVALUATION_COST * validation) / clips_per_second(config, clip_shape(config, ground.dataset))
+    epochs = _epochs(ground)
+    epoch_s = statistics.fmean(seconds for _, seconds in epochs)
     most_s = space.num_trials * space.budget.full * epoch_s / slots.count
     likely_s = space.num_trials * expected_epochs(space.budget) * epoch_s / slots.count
     likely = f"; about {hours(likely_s)} hours as ASHA stops them" if space.budget.rungs() else ""
-    yield f"time: {duration(epoch_s)} for an epoch of {train:,} clips, {hours(most_s)} hours for all trials{likely}"
+    clips = _range([f"{train:,}" for train, _ in sorted(epochs)])
+    spread = _range([duration(seconds) for seconds in sorted(seconds for _, seconds in epochs)])
+    yield f"time: {spread} for an epoch of {clips} clips, {hours(most_s)} hours for all trials{likely}"
+
+
+def _range(ascending: Sequence[str]) -> str:
+    """The first and the last where they differ.
+
+    >>> _range(["3 s", "3 s"]), _range(["3 s", "2 min"])
+    ('3 s', '3 s to 2 min')
+    """
+    return " to ".join(dict.fromkeys((ascending[0], ascending[-1])))
+
+
+def _epochs(ground: Ground) -> list[tuple[int, float]]:
+    """Train clips and seconds of an epoch of some configs, spread over all that the space has.
+
+    Of those that cost about the same one is timed.
+    """
+    space = ground.space
+    known = space.grid() if space.search.sampler == "grid" else space.sample(TIMED_CONFIGS)
+    num = min(TIMED_CONFIGS, len(known))
+    rates: dict[Hashable, float] = {}
+    found = []
+    for params in (known[len(known) * index // num] for index in range(num)):
+        config = space.check_params(params)
+        shape = clip_shape(config, ground.dataset)
+        cost = (config.model.name, shape, config.optimizer.batch_size, f"{ground.num_weights(params):.0e}")
+        if cost not in rates:
+            rates[cost] = clips_per_second(config, shape)
+        train, validation = _clips(ground, config)
+        found.append((train, (train + EVALUATION_COST * validation) / rates[cost]))
+    return found
 
 
 def hours(seconds: float) -> str:
@@ -100,15 +134,18 @@ def _track_seconds(dataset: Dataset) -> float:
 def clips_per_second(config: TrainingConfig, shape: ClipShape, num_genres: int = 10) -> float:
     """Training speed on this device, of steps over ever more random clips until one takes long enough to be timed."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = build_model(config, shape, num_genres).to(device)
+    model = network_config(config).architecture(shape, num_genres).to(device)  # whatever weights it is to start from
     optimizer = build_optimizer(config.optimizer, model, device)
-    count = 1
+    batch_size = config.optimizer.batch_size
+    before, count = (0, 0.0), min(2, batch_size)
     while True:
         _step_seconds(config, model, optimizer, shape, count, device)  # the first of a size also prepares its kernels
-        seconds = min(_step_seconds(config, model, optimizer, shape, count, device) for _ in range(2))
-        if seconds > TIMED_S or count >= config.optimizer.batch_size:
-            return count / seconds
-        count = min(4 * count, config.optimizer.batch_size)
+        times = [_step_seconds(config, model, optimizer, shape, count, device) for _ in range(2)]
+        pass_s, update_s = (min(each) for each in zip(*times, strict=True))
+        if (pass_s > TIMED_S and before[0]) or count >= batch_size:
+            more_s = max(0.0, pass_s - before[1]) / (count - before[0])  # of a clip: a step has costs of its own
+            return float(batch_size / (pass_s + more_s * (batch_size - count) + update_s))
+        before, count = (count, pass_s), min(4 * count, batch_size)
 
 
 def _step_seconds(
@@ -118,16 +155,20 @@ def _step_seconds(
     shape: ClipShape,
     count: int,
     device: torch.device,
-) -> float:
+) -> tuple[float, float]:
+    """Seconds forward and back, which grow with the clips, and of moving the weights, which do not."""
     x = _random_clips(shape, count, device)
     started = time.perf_counter()
     with torch.autocast(device.type, torch.bfloat16, enabled=config.optimizer.precision == "bf16"):
         logits_BG = model(x)
     loss = functional.cross_entropy(logits_BG.float(), torch.zeros(count, dtype=torch.int64, device=device))
     loss.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
     loss.item()
-    return time.perf_counter() - started
+    passed = time.perf_counter()
+    optimizer.step()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return passed - started, time.perf_counter() - passed
 
 
 def _random_clips(shape: ClipShape, count: int, device: torch.device) -> torch.Tensor | tuple[torch.Tensor, ...]:

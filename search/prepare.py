@@ -5,7 +5,7 @@ It knows mgc, torch included, and the space; not Ray, Optuna or MLflow.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from mgc.datasets import Dataset, open_dataset
 from mgc.models import check_shape, effective_network, num_weights
 from mgc.splits import Split, make_split
 from mgc.train import choose_precision
+from search.corners import corners
 from search.space import Param, Space
 
 MAX_STORES = 8
@@ -56,7 +57,8 @@ class Ground:
     def open_clips(self, *, device: str = "cpu", progress: bool = True) -> Clips:
         """Build the features that the trials will share, and return the clips of one of the space's configs."""
         configs = [self.space.check_params(params) for params in self.space.sample(64)]
-        settings = {config.features: config for config in configs}
+        longest_last = sorted(configs, key=lambda config: config.clips.clip_seconds)  # may be too long for every track
+        settings = {config.features: config for config in longest_last}
         if len(settings) <= MAX_STORES:
             for config in settings.values():
                 open_clips(config, device=device, progress=progress)
@@ -80,13 +82,20 @@ def prepare(
     dataset = open_dataset(space.data.dataset, progress=progress, make=make)
     split = make_split(dataset, space.check_params(space.sample(1)[0]).data)
     space, notes = _without_fixed_features(space, dataset)
-    ground = Ground(
-        space=_with_precision(space, precision or choose_precision(device)), dataset=dataset, split=split, notes=notes
-    )
-    for params in ground.space.sample(16):
-        config = ground.space.check_params(params)
-        check_shape(config, clip_shape(config, dataset))
-    return ground
+    _check_clips(space, dataset)
+    space = _with_precision(space, precision or choose_precision(device))
+    return Ground(space=space, dataset=dataset, split=split, notes=notes)
+
+
+def _check_clips(space: Space, dataset: Dataset) -> None:
+    """ConfigError for clips that a model of the space cannot take, tried at the ends of all domains together."""
+    known: set[Hashable] = set()
+    for params in corners(space.params):
+        config = space.check_params(params)
+        shape = clip_shape(config, dataset)
+        if (config.model, shape) not in known:
+            known.add((config.model, shape))
+            check_shape(config, shape)
 
 
 def _with_precision(space: Space, decided: str) -> Space:
