@@ -193,7 +193,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(audio_folder: Path, mgc_da
     audio_folder.rename(mgc_data / "ballads")
     with pytest.raises(DatasetError, match=r"^no dataset 'balads': .* under .*/data \(did you mean 'ballads'\?\)$"):
         open_dataset("balads")
-    with pytest.raises(DatasetError, match=r"\(there is ballads, gtzan, synthetic\)$"):
+    with pytest.raises(DatasetError, match=r"\(there is ballads, fma_small, gtzan, synthetic\)$"):
         open_dataset("xyz")
 
 
