@@ -39,9 +39,9 @@ def decode(path: Path, sr: int) -> Samples:
     cannot be read or decoded, has no samples, or has samples that are not finite. A file that was cut off is taken as
     far as it goes where its format allows (wav, au, ogg, mp3; not flac).
     """
-    blocks = list(_blocks(path))
-    rate = blocks[0][1] if blocks else sr
-    return _finished(path, [block_S for block_S, _ in blocks], rate, sr)
+    pairs = list(blocks(path))
+    rate = pairs[0][1] if pairs else sr
+    return _finished(path, [block_S for block_S, _ in pairs], rate, sr)
 
 
 def decode_pieces(path: Path, sr: int, seconds: float) -> Iterator[Samples]:
@@ -51,7 +51,7 @@ def decode_pieces(path: Path, sr: int, seconds: float) -> Iterator[Samples]:
     """
     held: list[Samples] = []
     num_held, rate = 0, sr
-    for block_S, rate in _blocks(path):
+    for block_S, rate in blocks(path):
         held.append(block_S)
         num_held += len(block_S)
         piece = round(seconds * rate)
@@ -65,9 +65,9 @@ def decode_pieces(path: Path, sr: int, seconds: float) -> Iterator[Samples]:
     yield _finished(path, held, rate, sr)
 
 
-def _finished(path: Path, blocks: list[Samples], rate: int, sr: int) -> Samples:
-    """The blocks as one signal at `sr`, or an AudioError for what is no signal."""
-    y_S = np.concatenate(blocks) if blocks else np.empty(0, np.float32)
+def _finished(path: Path, parts: list[Samples], rate: int, sr: int) -> Samples:
+    """The parts as one signal at `sr`, or an AudioError for what is no signal."""
+    y_S = np.concatenate(parts) if parts else np.empty(0, np.float32)
     if y_S.size == 0:
         raise AudioError(f"{path}: has no samples")
     if not np.isfinite(y_S).all():
@@ -75,8 +75,8 @@ def _finished(path: Path, blocks: list[Samples], rate: int, sr: int) -> Samples:
     return y_S if rate == sr else _resample(y_S, rate, sr)
 
 
-def _blocks(path: Path) -> Iterator[tuple[Samples, int]]:
-    """Mono samples (S,) and their rate, block after block.
+def blocks(path: Path) -> Iterator[tuple[Samples, int]]:
+    """Mono samples (S,) and their rate, block after block; AudioError for a file that cannot be read or decoded.
 
     Only what no dataset holds (m4a, wma, ...) goes to audioread: whether that finds a decoder depends on the machine,
     and two nodes must not see two datasets.
@@ -133,7 +133,7 @@ def _check_rate(path: Path, rate: int) -> None:
 
 
 def _blocks_otherwise(path: Path, refusal: Exception) -> Iterator[tuple[Samples, int]]:
-    """As `_blocks`, by whatever decoder audioread finds here; where it finds none, libsndfile's refusal is told."""
+    """As `blocks`, by whatever decoder audioread finds here; where it finds none, libsndfile's refusal is told."""
     import audioread
 
     try:

@@ -29,6 +29,8 @@ DAY_S = 24 * 3600
 
 PARTIAL, PRUNED = ".partial", ".pruned"
 
+_ELSEWHERE = "MGC_CACHE and MGC_DATA choose others"
+
 
 def cache_dir() -> Path:
     """The cache folder, created where it is missing: $MGC_CACHE, else the user's own (~/.cache/mgc on Linux)."""
@@ -124,10 +126,13 @@ def _is_running(pid: int) -> bool:
 
 
 def _make_folder(path: Path) -> None:
+    """Make sure that a folder is there and can be written to."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"cache folder {path} cannot be made: {error.strerror} (set MGC_CACHE to another)") from None
+        raise ConfigError(f"folder {path} cannot be made: {error.strerror} ({_ELSEWHERE})") from None
+    if not os.access(path, os.W_OK):
+        raise ConfigError(f"folder {path} cannot be written to ({_ELSEWHERE})")
 
 
 def _remove(path: Path) -> None:
