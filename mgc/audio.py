@@ -6,6 +6,7 @@ in pieces.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -85,7 +86,7 @@ def blocks(path: Path) -> Iterator[tuple[Samples, int]]:
 
     _check_readable(path)
     try:
-        file = soundfile.SoundFile(path)
+        file = soundfile.SoundFile(os.fsencode(path))  # a name that is no text, too
     except _soundfile_errors() as error:
         if path.suffix.lower() in AUDIO_SUFFIXES:
             raise _undecodable(path, error) from None

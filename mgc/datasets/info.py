@@ -74,8 +74,9 @@ def headers(dataset: Dataset) -> list[tuple[float, str]]:
 def _header(path: Path | None) -> tuple[float, str]:
     import soundfile
 
+    assert path is not None
     with suppress(OSError, RuntimeError, TypeError, soundfile.SoundFileError):
-        about = soundfile.info(path)
+        about = soundfile.info(os.fsencode(path))
         channels = f"{about.channels} channel{'s' if about.channels > 1 else ''}"
         return about.frames / about.samplerate, f"{about.samplerate} Hz, {channels}, {about.format} {about.subtype}"
     return 0.0, "unreadable"

@@ -136,7 +136,7 @@ def _promised_s(path: Path) -> float:
     import soundfile
 
     with suppress(OSError, RuntimeError, soundfile.SoundFileError):
-        info = soundfile.info(path)
+        info = soundfile.info(os.fsencode(path))
         with path.open("rb") as file:
             head = file.read(12)
         num_bytes = {
