@@ -114,7 +114,10 @@ def _soundfile_errors() -> tuple[type[Exception], ...]:
 
 
 def _undecodable(path: Path, error: Exception) -> AudioError:
-    return AudioError(f"{path}: cannot be decoded: {' '.join(str(error).split()) or type(error).__name__}")
+    reason = " ".join(str(getattr(error, "error_string", error)).split()) or type(error).__name__
+    if "does not exist" in reason:  # libsndfile says so of an mp3 in which it finds no sound; the file has been opened
+        reason = "Format not recognised."
+    return AudioError(f"{path}: cannot be decoded: {reason}")
 
 
 def _check_readable(path: Path) -> None:

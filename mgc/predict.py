@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ def hear(model: SavedModel, path: Path) -> Heard:
     """
     clip_s = model.config.clips.clip_seconds
     starts, probabilities, before_s = [], [], 0.0
-    for y_S in decode_pieces(path, model.sr, max(PIECE_S, clip_s)):
+    for y_S in _quietly(decode_pieces(path, model.sr, max(PIECE_S, clip_s))):
         heard = model.predict(_long_enough(y_S, int(clip_s * model.sr)))
         starts.append(heard.start_s_N + before_s)
         probabilities.append(heard.probabilities_NG)
@@ -41,6 +42,24 @@ def hear(model: SavedModel, path: Path) -> Heard:
         start_s_N=np.concatenate(starts),
         probabilities_NG=np.concatenate(probabilities),
     )
+
+
+def _quietly(pieces: Iterator[Samples]) -> Iterator[Samples]:
+    """The pieces, without what the decoder of mp3 itself writes to stderr about broken files."""
+    while (y_S := _next_quietly(pieces)) is not None:
+        yield y_S
+
+
+def _next_quietly(pieces: Iterator[Samples]) -> Samples | None:
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        return next(pieces, None)
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _long_enough(y_S: Samples, clip: int) -> Samples:

@@ -71,7 +71,9 @@ def _train(training: Training, folder: Path) -> None:
     except BaseException:
         shutil.rmtree(folder)
         raise
-    title = f"{training.config.model.name} on {training.config.data.dataset}, split {training.clips.split.label}"
+    title = (
+        f"{training.config.model.name} on {Path(training.config.data.dataset).name}, split {training.clips.split.label}"
+    )
     draw_curves(history, folder / "curves.png", title=title)
     print(f"model: {folder / 'model'}\ncurves: {folder / 'curves.png'}")
 

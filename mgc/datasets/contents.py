@@ -11,6 +11,7 @@ from hashlib import blake2b, file_digest
 from pathlib import Path
 
 from mgc.cache import cache_dir, write_whole
+from mgc.config import ConfigError
 
 Known = dict[str, tuple[int, int, str]]
 """File name -> its size in bytes, time of change in ns, hash."""
@@ -33,7 +34,7 @@ def hashes(paths: Iterable[Path], *, of: Path, hash_one: Callable[[Path], str]) 
         entries = dict(zip(paths, pool.map(lambda path: _entry(path, known, hash_one), paths), strict=True))
     found = {str(path): entry for path, entry in entries.items() if not isinstance(entry, OSError)}
     if found != known:
-        with suppress(OSError):  # a full disk costs the next one the hashing, nothing else
+        with suppress(OSError, ConfigError):  # a full or foreign disk costs the next one the hashing, nothing else
             write_whole(store, json.dumps(found))
     return {path: entry if isinstance(entry, OSError) else entry[2] for path, entry in entries.items()}
 
