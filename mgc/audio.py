@@ -28,6 +28,9 @@ BLOCK = 1 << 18
 RATES_HZ = (1000, 768_000)
 """Lowest and highest sampling rate that a header is believed."""
 
+LOUDEST = 1e10
+"""More than any sample of a float file, also of one that is scaled as 32-bit integers. Damaged ones reach 1e38."""
+
 
 class AudioError(ConfigError):
     """A file that gives no usable samples; the message is one line with the file and the reason."""
@@ -37,8 +40,8 @@ def decode(path: Path, sr: int) -> Samples:
     """The whole file as mono samples (S,) in about [-1, 1] at `sr` Hz.
 
     Channels are averaged; another rate is resampled as `librosa.load` does (soxr_hq). Raises AudioError for a file that
-    cannot be read or decoded, has no samples, or has samples that are not finite. A file that was cut off is taken as
-    far as it goes where its format allows (wav, au, ogg, mp3; not flac).
+    cannot be read or decoded, has no samples, or has samples that are no sound (see `fault_of`). A file that was cut
+    off is taken as far as it goes where its format allows (wav, au, ogg, mp3; not flac).
     """
     pairs = list(blocks(path))
     rate = pairs[0][1] if pairs else sr
@@ -71,9 +74,18 @@ def _finished(path: Path, parts: list[Samples], rate: int, sr: int) -> Samples:
     y_S = np.concatenate(parts) if parts else np.empty(0, np.float32)
     if y_S.size == 0:
         raise AudioError(f"{path}: has no samples")
-    if not np.isfinite(y_S).all():
-        raise AudioError(f"{path}: has samples that are not finite")
+    if fault := fault_of(y_S):
+        raise AudioError(f"{path}: {fault}")
     return y_S if rate == sr else _resample(y_S, rate, sr)
+
+
+def fault_of(y_S: Samples) -> str | None:
+    """Why samples are no sound: not finite, or so far beyond full scale that their power would not be."""
+    if not np.isfinite(y_S).all():
+        return "has samples that are not finite"
+    if y_S.size and np.abs(y_S).max() > LOUDEST:
+        return f"has samples beyond {LOUDEST:g} times full scale"
+    return None
 
 
 def blocks(path: Path) -> Iterator[tuple[Samples, int]]:

@@ -13,8 +13,8 @@ from mgc.metrics import Ints
 from mgc.saved import Heard
 from mgc.train import Scores
 
-MOST_GENRES = 10
-"""Genres that a song's picture shows by name; the others are summed up."""
+MOST_GENRES, LEAST_SHARE = 10, 0.005
+"""Genres that a song's picture shows by name, and their least probability; the others are summed up."""
 
 
 def draw_curves(scores: Sequence[Scores], path: Path, *, title: str) -> Path:
@@ -65,7 +65,7 @@ def draw_song(heard: Heard, path: Path, *, title: str, clip_seconds: float) -> P
     """Probabilities along a song, clip by clip, as a stack that sums to 1; the most probable genres below."""
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     axes = figure.subplots()
-    shown = list(heard.probabilities)[:MOST_GENRES]
+    shown = [genre for genre, share in heard.probabilities.items() if share >= LEAST_SHARE][:MOST_GENRES]
     middle_s_N = heard.start_s_N + clip_seconds / 2
     columns = [heard.probabilities_NG[:, heard.genres.index(genre)] for genre in shown]
     labels = [f"{genre} {heard.probabilities[genre]:.2f}" for genre in shown]

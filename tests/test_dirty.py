@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -77,6 +78,7 @@ REFUSED = {
     "years in the header.flac": (header_of_years(), "cannot be decoded"),
     "nan.wav": (encoded(with_nan(np.nan), subtype="FLOAT"), "has samples that are not finite"),
     "infinity.wav": (encoded(with_nan(np.inf), subtype="DOUBLE"), "has samples that are not finite"),
+    "a flipped exponent.wav": (encoded(with_nan(1e30), subtype="FLOAT"), r"has samples beyond 1e\+10 times full scale"),
     "no rate.wav": (wav_header(at_24=1), "has a sampling rate of 1 Hz, must be 1000 to 768000"),
 }
 """File -> its bytes, and what is said of it. Such a track is left out of a training."""
@@ -109,7 +111,7 @@ def test_it_is_refused_in_one_line_that_names_the_file(tmp_path: Path, name: str
         warnings.simplefilter("error")
         with pytest.raises(AudioError, match=rf"^{tmp_path}/{name}: {reason}[^\n]*$"):
             decode(tmp_path / name, SR)
-    assert [fault.what for fault in _verified(tmp_path / name) if fault.what.startswith(reason)]
+    assert [fault.what for fault in _verified(tmp_path / name) if re.match(reason, fault.what)]
 
 
 @pytest.mark.parametrize("name", HEARD)
@@ -137,7 +139,7 @@ def test_it_is_heard_as_the_sound_that_it_is(tmp_path: Path, name: str) -> None:
 def test_verify_tells_what_can_be_heard_and_is_not_whole(tmp_path: Path, name: str, told: str | None) -> None:
     (tmp_path / name).write_bytes(HEARD[name][0])
     found = [fault.what for fault in _verified(tmp_path / name)]
-    assert found == [] if told is None else len(found) == 1 and __import__("re").fullmatch(told, found[0])
+    assert found == [] if told is None else len(found) == 1 and re.fullmatch(told, found[0])
 
 
 def _verified(file: Path) -> list:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mgc.audio import AudioError, blocks
+from mgc.audio import AudioError, blocks, fault_of
 from mgc.datasets import Dataset, DatasetError, contents, folder, gtzan, located, open_dataset
 from mgc.datasets.download import known_checksums
 from mgc.progress import progress as shown
@@ -110,8 +110,8 @@ def _decoded(path: Path) -> _Checked:
     sound, num_samples, seconds, peak = blake2b(digest_size=8), 0, 0.0, 0.0
     try:
         for y_S, rate in blocks(path):
-            if not np.isfinite(y_S).all():
-                return _Checked("has samples that are not finite")
+            if fault := fault_of(y_S):
+                return _Checked(fault)
             sound.update(y_S.tobytes())
             num_samples += len(y_S)
             seconds, peak = num_samples / rate, max(peak, float(np.abs(y_S).max()))
