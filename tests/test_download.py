@@ -43,6 +43,9 @@ class Server(ThreadingHTTPServer):
         self.knows_ranges, self.delay_s = True, 0.0
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients that are killed close their connection; that is no news."""
+
     def url(self, name: str = "x.bin") -> str:
         return f"http://127.0.0.1:{self.server_port}/{name}"
 
