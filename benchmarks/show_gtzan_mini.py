@@ -2,7 +2,7 @@
 
     python -m mgc.train --model se_cnn --data DIR --split track --epochs 20 --set spectrogram=log_mel \
         --set n_mels=64 --set n_fft=2048 --set clips_per_track=10
-    python benchmarks/show_gtzan_mini.py runs/se_cnn-001/model docs/images
+    python -m benchmarks.show_gtzan_mini runs/se_cnn-001/model docs/images
 
 It hears the files of the test part as `python -m mgc.predict` does, one after another.
 """

@@ -1,6 +1,6 @@
 """A soak: hostile files by the hundred, decoded, verified and predicted, round after round; memory after each round.
 
-    python benchmarks/soak.py [NUM_FILES] [ROUNDS] [MODEL_FOLDER]
+    python -m benchmarks.soak [NUM_FILES] [ROUNDS] [MODEL_FOLDER]
 
 Every file is a good one (wav, au, flac, ogg, mp3) with something done to it: cut, zeroed, bits flipped, pieces swapped,
 headers of other formats, numbers in the header blown up. Ends with status 1 if anything but AudioError is raised.

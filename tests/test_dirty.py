@@ -180,7 +180,7 @@ def test_a_training_on_everything_at_once_is_finite_and_tells_what_it_left_out(d
         "2 files left out: cannot be read (first 'low/dangling.wav')",
         "1 file left out: empty (first 'low/zero bytes.wav')",
     )
-    assert any(note.startswith(f"left out, undecodable: {refused} tracks (") for note in clips.notes)
+    assert any(note.startswith(f"left out, undecodable: {refused} of ") for note in clips.notes)
     assert any(note.startswith("left out, shorter than half a clip: 1 track (low/short)") for note in clips.notes)
     ids = {track_id for part in ("train", "validation", "test") for track_id in clips.track_ids(part)}
     assert len(ids) == 12 + len(HEARD) + 2
@@ -303,6 +303,15 @@ def test_a_folder_that_changes_has_another_digest_and_another_store(tmp_path: Pa
     assert [len(each.tracks) for each in (before, changed, fewer)] == [8, 8, 7]
     stores = [open_store(each, FEATURES, "waveform", progress=False) for each in (before, changed)]
     assert len({store.rows_RW.data_ptr() for store in stores}) == 2
+
+
+def test_clips_are_of_the_dataset_that_was_asked_for_or_of_none(tmp_path: Path) -> None:
+    root = write_tracks(tmp_path / "music", [1.0] * 4)
+    digest = open_dataset(str(root)).digest
+    open_clips(tiny_config(root), progress=False, digest=digest)
+    (root / "low" / "low.1.wav").unlink()
+    with pytest.raises(DatasetError, match=rf"^dataset 'music' has changed: digest {digest} before, [0-9a-f]+ now$"):
+        open_clips(tiny_config(root), progress=False, digest=digest)
 
 
 def test_a_file_that_vanishes_before_it_is_decoded_is_skipped(tmp_path: Path) -> None:

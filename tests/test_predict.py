@@ -147,6 +147,15 @@ def test_what_cannot_be_heard_is_one_line_and_the_others_go_on(
     assert err[0] == f"{bad[0]}: cannot be read: No such file or directory"
 
 
+def test_a_broken_mp3_is_one_line_also_where_its_decoder_complains_by_itself(
+    capfd: pytest.CaptureFixture[str], folder: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "noise.mp3"
+    path.write_bytes(b"\xff\xfb\x90\x00" + np.random.default_rng(0).bytes(3000))
+    assert predict.main([str(path), "--model", str(folder)]) == 2
+    assert len(capfd.readouterr().err.splitlines()) == 1
+
+
 def test_a_plot_is_drawn_beside_the_song_or_in_a_given_folder(
     capsys: pytest.CaptureFixture[str], folder: Path, tmp_path: Path
 ) -> None:
