@@ -205,7 +205,9 @@ def test_a_file_that_is_no_npz_is_refused(audio_folder: Path) -> None:
 
 
 def test_missing_gtzan_says_how_to_get_it(mgc_data: Path) -> None:
-    with pytest.raises(DatasetError, match=r"^GTZAN is not in .*/data/gtzan: unpack genres\.tar\.gz of https://.*$"):
+    with pytest.raises(
+        DatasetError, match=r"^GTZAN is not in .*/data/gtzan: run python -m mgc\.datasets download gtzan, or .*$"
+    ):
         open_dataset("gtzan")
 
 

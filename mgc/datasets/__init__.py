@@ -109,14 +109,26 @@ def open_dataset(spec: str, *, progress: bool = True, make: bool = True) -> Data
         case "gtzan":
             if not make and not (data_dir() / "gtzan").is_dir():
                 return gtzan.nominal()
-            return folder.read(gtzan.genres_folder(data_dir() / "gtzan"), name="gtzan")
+            return folder.read(located(spec), name=spec)
         case "fma_small":
             root = fma.root_of(data_dir() / spec)
-            return fma.nominal() if not make and root is None else fma.read(root or data_dir() / spec)
+            return fma.nominal() if not make and root is None else fma.read(located(spec))
     path = _existing(spec)
     if root := fma.root_of(path):
         return fma.read(root)
     return folder.read(path) if path.is_dir() else precomputed.read(path)
+
+
+def located(spec: str) -> Path:
+    """The folder or .npz that a spec means, or a DatasetError with what there is instead. `synthetic` has none."""
+    from mgc.datasets import fma, gtzan
+
+    match spec:
+        case "gtzan":
+            return gtzan.genres_folder(data_dir() / spec)
+        case "fma_small":
+            return fma.root_of(data_dir() / spec) or data_dir() / spec
+    return _existing(spec)
 
 
 def _existing(spec: str) -> Path:

@@ -22,6 +22,9 @@ from mgc.datasets import Dataset, DatasetError, Track, dataset_of
 
 GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
 
+BROKEN_IN_COPIES = "jazz.00054"
+"""No audio in the copy that Kaggle spreads."""
+
 _DATA = files("mgc.datasets") / "data"
 _ID = re.compile(rf"(?:.*/)?((?:{'|'.join(GENRES)})\.\d{{5}})(?:\.\w+)?")
 
@@ -74,7 +77,7 @@ def genres_folder(root: Path) -> Path:
         if all((path / genre).is_dir() for genre in GENRES):
             return path
     raise DatasetError(
-        f"GTZAN is not in {root}: unpack genres.tar.gz of https://huggingface.co/datasets/marsyas/gtzan there, "
+        f"GTZAN is not in {root}: run python -m mgc.datasets download gtzan, "
         "or set MGC_DATA to the folder that holds gtzan",
         "dataset",
     )
