@@ -1,6 +1,7 @@
 """One trial, without Ray around it: it goes on where it was, tells what the record lacks, and never raises."""
 
 import os
+import re
 import resource
 from contextlib import contextmanager
 from pathlib import Path
