@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mgc.clips import Clips, clip_shape, open_clips
-from mgc.config import ConfigError
+from mgc.config import ConfigError, DataConfig, TrainingConfig, training_config
 from mgc.datasets import Dataset, open_dataset
 from mgc.models import check_shape, effective_network, num_weights
 from mgc.splits import Split, make_split
@@ -63,27 +63,38 @@ class Ground:
         return open_clips(configs[0], device=device, progress=progress)
 
 
-def prepare(space: Space, *, device: str, progress: bool = True, make: bool = True) -> Ground:
-    """Open the data of a space and decide what is decided once per study. `make=False` makes no synthetic music.
+def trial_config(spec: Mapping[str, Any]) -> TrainingConfig:
+    """The typed config of one trial: its `params`, `seed`, `data` and full `epochs`."""
+    config = training_config(spec["params"], data=DataConfig.checked(spec["data"]), epochs=spec["epochs"])
+    return replace(config, seed=spec["seed"])
+
+
+def prepare(
+    space: Space, *, device: str, precision: str | None = None, progress: bool = True, make: bool = True
+) -> Ground:
+    """Open the data of a space and decide what is decided once per study: `precision` is what was decided before, if it
+    was. `make=False` makes no synthetic music.
 
     Raises ConfigError for data that is not there or cannot be split so, and for clips that no model here can take.
     """
     dataset = open_dataset(space.data.dataset, progress=progress, make=make)
     split = make_split(dataset, space.check_params(space.sample(1)[0]).data)
     space, notes = _without_fixed_features(space, dataset)
-    ground = Ground(space=_with_precision(space, device), dataset=dataset, split=split, notes=notes)
+    ground = Ground(
+        space=_with_precision(space, precision or choose_precision(device)), dataset=dataset, split=split, notes=notes
+    )
     for params in ground.space.sample(16):
         config = ground.space.check_params(params)
         check_shape(config, clip_shape(config, dataset))
     return ground
 
 
-def _with_precision(space: Space, device: str) -> Space:
+def _with_precision(space: Space, decided: str) -> Space:
     """`precision: auto` becomes a value that every trial of the study has, resumed and repeated ones too."""
     asked = space.params.get("precision", Param(name="precision", value="auto"))
     if asked.domain is not None or asked.value != "auto":
         return space
-    return replace(space, params={**space.params, "precision": replace(asked, value=choose_precision(device))})
+    return replace(space, params={**space.params, "precision": replace(asked, value=decided)})
 
 
 def _without_fixed_features(space: Space, dataset: Dataset) -> tuple[Space, tuple[str, ...]]:

@@ -61,6 +61,17 @@ class Sampler:
             if trial.state != "running":
                 self.tell(trial)
 
+    def learn(self, results: Iterable[Mapping[str, Any]]) -> None:
+        """Take over results of an earlier study (search.warmstart): before `restore`, in the same order each time."""
+        for result in results:
+            given = result["params"]
+            params, domains = self._walk(lambda name, _: given[name])  # noqa: B023 - it is called here, at once
+            labels = {name: stored(domain, params[name]) for name, domain in domains.items()}
+            trial = self._known(labels, {name: distribution(domain) for name, domain in domains.items()})
+            self._networks[self._network_key(params), params.get("fold")] += 1
+            self._tell(trial, result["state"], result["score"], result["epoch"])
+            self._results += 1
+
     def propose(self, number: int) -> Proposal:
         """The trial of that number, which must be the next one. The same results so far give the same proposal."""
         params, domains = self._enter(number, self._chooser(number))
@@ -83,16 +94,20 @@ class Sampler:
         """How a trial ended: a complete one with its score, a stopped one with how far it had come."""
         pending = self._pending.pop(trial.number)
         score = trial.score(self.space.search.metric)
-        if trial.state == "complete" and score is not None:
-            self._study.tell(pending, score)
-        elif trial.state == "stopped" and score is not None:
-            pending.report(score, step=int(trial.last["epoch"]))
-            self._study.tell(pending, state=TrialState.PRUNED)
-        else:
+        if trial.state == "failed" or score is None:
             self._study.tell(pending, state=TrialState.FAIL)
             return
+        self._tell(pending, trial.state, score, int(trial.last["epoch"]))
         self._results += 1
         self._trained.setdefault((trial.network, trial.params.get("fold")), trial.number)
+
+    def _tell(self, trial: Trial, state: str, score: float, epoch: int) -> None:
+        """A result in Optuna's words: what a stopped trial had reached is worth less than a complete one's score."""
+        if state == "complete":
+            self._study.tell(trial, score)
+        else:
+            trial.report(score, step=epoch)
+            self._study.tell(trial, state=TrialState.PRUNED)
 
     def _chooser(self, number: int) -> Callable[[str, Domain], Any] | None:
         """What chooses the values of that trial; None leaves it to Optuna."""

@@ -88,6 +88,7 @@ class Resources(Section):
 
     cpus_per_trial: Annotated[int, Field(ge=1, le=1024, description="CPU cores, and threads of torch")] = 1
     trials_per_gpu: Annotated[int, Field(ge=1, le=64, description="trials that share one GPU and its memory")] = 1
+    keep: Annotated[int, Field(ge=1, le=10_000, description="of so many of the best trials the weights stay")] = 3
 
 
 @dataclass(frozen=True, kw_only=True)
