@@ -28,6 +28,8 @@ __all__ = ["NoTracker", "Tracker", "TrackingError", "default_uri", "redacted", "
 
 REACH_S = 10.0
 """How long the start waits for a server; a request gives up after half of that."""
+OPEN_S = 60.0
+"""How long it waits for a sqlite file, which only a busy machine can make slow."""
 PATIENCE_S = 15.0
 """How long the end waits for the next thing to be sent."""
 PAUSES_S = (0.5, 30.0)
@@ -82,10 +84,10 @@ class Tracker:
             self._reached.set_result(None)
         self._thread.start()
         try:
-            self._reached.result(REACH_S)
+            self._reached.result(wait_s := OPEN_S if self._uri.startswith("sqlite:") else REACH_S)
         except TimeoutError:
             self._given_up = True
-            raise TrackingError(f"MLflow at {self.where} did not answer within {REACH_S:g} s") from None
+            raise TrackingError(f"MLflow at {self.where} did not answer within {wait_s:g} s") from None
         except Exception as error:
             raise TrackingError(f"MLflow at {self.where} cannot be used: {one_line(error)}") from None
 

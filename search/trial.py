@@ -138,7 +138,7 @@ def reason(error: Exception) -> str:
     """Why a trial failed, in one line."""
     if isinstance(error, torch.OutOfMemoryError):
         return f"out of GPU memory: {str(error).splitlines()[0]}"
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # torch's own way to say it
         return "out of host memory"
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
