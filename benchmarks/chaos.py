@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         record = Record.open(folder / "runs" / "chaos")
         damage = _damage(record, environment[MARK])
         differing = _differing(folder) if given.at_once == 1 else None
-    return _report(record, kills, seconds, damage, differing)
+        return _report(record, kills, seconds, damage, differing)
 
 
 def _undisturbed(space: Path, environment: dict[str, str]) -> float:

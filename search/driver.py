@@ -205,25 +205,11 @@ def _tuner(
     sampler = Sampler(space, ground.network_key, slots=share.count)
     sampler.learn(record.notes().get(warmstart.NOTE, {"results": []})["results"])
     sampler.restore(record.trials())
-
-    def spec(trial: TrialRecord) -> dict[str, Any]:
-        return {
-            "params": dict(trial.params),
-            "seed": trial.seed,
-            "data": space.data.model_dump(),
-            "epochs": space.budget.full,
-            "rungs": space.budget.rungs(),
-            "known_epochs": len(trial.epochs),
-            "folder": str(trial_folder(record, trial.number)),
-            "threads": share.cpus_per_trial,
-            "gpu_trials": share.trials_per_gpu,
-        }
-
     return Tuner(
         record,
         sampler,
         trainable=TrainingTrial,
-        specs=spec,
+        specs=lambda trial: trial_spec(space, record, share, trial),
         metric=space.search.metric,
         mode=space.search.mode,
         budget=space.budget,
@@ -232,6 +218,21 @@ def _tuner(
         changed=changed,
         stop=stop,
     )
+
+
+def trial_spec(space: Space, record: Record, share: Slots, trial: TrialRecord) -> dict[str, Any]:
+    """What a trial's worker is told (search.trial)."""
+    return {
+        "params": dict(trial.params),
+        "seed": trial.seed,
+        "data": space.data.model_dump(),
+        "epochs": space.budget.full,
+        "rungs": space.budget.rungs(),
+        "known_epochs": len(trial.epochs),
+        "folder": str(trial_folder(record, trial.number)),
+        "threads": share.cpus_per_trial,
+        "gpu_trials": share.trials_per_gpu,
+    }
 
 
 def _told(space: Space, record: Record, display: Display, tracker: Tracker) -> Callable[[int], None]:

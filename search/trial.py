@@ -51,6 +51,8 @@ class TrainingTrial(tune.Trainable):
         self.told: list[dict[str, float]] | None = None
         """The metrics of its epochs so far; None before the checkpoint was looked for."""
         self.untold: list[dict[str, float]] = []
+        self.resumed_after = 0
+        """The epoch whose checkpoint it went on from."""
         self.saved_at = time.monotonic()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -78,6 +80,7 @@ class TrainingTrial(tune.Trainable):
         """The metrics of the next epoch: one that the record lacks, or a new one."""
         if self.told is None:
             self.told = self._told_before()
+            self.resumed_after = len(self.told)
             self.untold = self.told[self.spec["known_epochs"] :]
         if self.untold:
             return self.untold.pop(0)
@@ -115,7 +118,8 @@ class TrainingTrial(tune.Trainable):
 
     def _facts(self) -> dict[str, Any]:
         on = torch.cuda.get_device_name() if device() == "cuda" else "cpu"
-        return {"node": platform.node(), "device": on, "threads": self.spec["threads"]}
+        went_on = {"resumed_after": self.resumed_after} if self.resumed_after else {}
+        return {"node": platform.node(), "device": on, "threads": self.spec["threads"], **went_on}
 
 
 _opened: dict[tuple[Section, ...], Clips] = {}

@@ -126,7 +126,7 @@ class Tuner:
             raise BlockedError(f"{self.blocked}; mend that, and --resume {self.record.name} goes on")
 
     def _tune(self, rerun: list[TrialRecord]) -> None:
-        _quiet_tune()
+        quiet_tune()
         trials = _Trials(self, rerun)
         with tempfile.TemporaryDirectory(prefix="search-tune-", ignore_cleanup_errors=True) as scratch:
             tune.run(
@@ -284,6 +284,11 @@ class _Recorder(tune.Callback):
             return  # asked to stop: it goes on, or ASHA ends it, when the study does
         self._write(lambda: self.tuner._end(number_of(trial), failure))
 
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
+        number = number_of(trial)
+        losses = int(self.tuner.record.trial(number).facts.get("worker_losses", 0)) + 1
+        self._write(lambda: self.tuner.record.fact(number, "worker_losses", losses))
+
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         failure = f"worker lost {MAX_WORKER_LOSSES + 1} times: {last_error(trial)}"
         self._write(lambda: self.tuner._end(number_of(trial), failure))
@@ -384,7 +389,7 @@ def number_of(trial: Trial) -> int:
     return int(trial.trial_id)
 
 
-def _quiet_tune() -> None:
+def quiet_tune() -> None:
     """No files, tables or advice of Tune's own; proposals are limited by `_Trials`, not by Tune."""
     os.environ |= {
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -397,4 +402,4 @@ def _quiet_tune() -> None:
         "RAY_CHDIR_TO_TRIAL_DIR": "0",
         "RAY_AIR_NEW_OUTPUT": "0",
     }
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a lost worker is in the record

@@ -75,8 +75,9 @@ def test_a_trial_that_was_stopped_goes_on_bit_for_bit(spec, undisturbed, after):
     trial = TrainingTrial(spec())
     before = scores(steps(trial, after))
     trial.stop()
-    rest = scores(steps(TrainingTrial(spec(known_epochs=after))))
-    assert before + rest == undisturbed
+    rest = steps(TrainingTrial(spec(known_epochs=after)))
+    assert before + scores(rest) == undisturbed
+    assert {result["facts"]["resumed_after"] for result in rest} == {after}
 
 
 def test_a_killed_trial_goes_on_from_its_last_rung(spec, undisturbed):

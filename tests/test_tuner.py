@@ -283,6 +283,7 @@ def test_a_lost_worker_is_replaced_and_a_trial_that_kills_every_one_fails(study)
     assert states == ["complete"] * 4 + ["failed", "complete"]
     assert record.trial(4).reason.startswith(f"worker lost {MAX_WORKER_LOSSES + 1} times: The actor died")
     assert [e["epoch"] for e in record.trial(2).epochs] == list(range(1, 10))
+    assert [t.facts.get("worker_losses") for t in record.trials()] == [None, None, 1, None, 3, None]
 
 
 def test_losses_are_counted_since_a_trial_last_came_further(study):
@@ -291,13 +292,12 @@ def test_losses_are_counted_since_a_trial_last_came_further(study):
     assert (trial.state, len(trial.epochs)) == ("complete", 5)
 
 
-def test_a_full_disk_ends_the_study_and_no_trial(study):
+def test_a_full_disk_ends_the_study_and_no_trial(study, tmp_path):
     with pytest.raises(
         BlockedError, match=r"^here: .* No space left on device; mend that, and --resume s-001 goes on$"
     ):
         study(Full, trials=6)
-    record = study(Curve, trials=0).record
-    assert "failed" not in {trial.state for trial in record.trials()}
+    assert "failed" not in {trial.state for trial in Record.open(tmp_path / "s-001").trials()}
     assert [trial.state for trial in study(Curve, trials=6).record.trials()].count("running") == 0
 
 
@@ -382,9 +382,8 @@ def test_contract_asha_takes_trials_that_are_stubs_and_needs_no_controller():
 
 def test_contract_a_trial_of_ray_counts_its_losses_where_we_reset_them():
     trial = Trial("stub", trial_id="1", stub=True, max_failures=3)
-    for _ in range(4):
-        trial.handle_error(RuntimeError("lost"))
-    assert (trial.run_metadata.num_failures, trial.should_recover()) == (4, False)
+    trial.run_metadata.num_failures += 4
+    assert not trial.should_recover()
     trial.run_metadata.num_failures = 0
     assert trial.should_recover()
 
