@@ -1,6 +1,7 @@
 """The command line, end to end: real files, real Ray, real MLflow; and what it says to mistakes."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -149,6 +150,34 @@ class TestAWholeStudy:
         assert (again.returncode, again.stdout.splitlines()[-1]) == (0, done.stdout.splitlines()[-1])
         after = (folder / "runs" / "tiny-001" / "record.log").stat().st_size
         assert after - before < 2000  # the header once more, no trial
+
+    def test_its_results_start_another_study(self, finished):
+        folder, _, _ = finished
+        arguments = ["tiny.yaml", "--name", "warm", "--trials", "1", "--offline"]
+        warm = run(*arguments, "--warm-start", "tiny-001", cwd=folder)
+        assert warm.returncode == 0, warm.stderr
+        assert "warm start: 6 of 6 results of tiny-001 can be used" in warm.stderr
+        assert "lacks 2 runs; send them: python -m search.tracking sync warm" in warm.stdout
+        note = Record.open(folder / "runs" / "warm").notes()["warm_start"]
+        assert len(note["results"]) == 6
+
+    def test_a_trial_of_it_that_is_run_again_scores_the_same(self, finished):
+        folder, _, _ = finished
+        again = run("--rerun", "tiny-001/2", cwd=folder)
+        epochs = len(Record.open(folder / "runs" / "tiny-001").trial(2).epochs)
+        assert again.returncode == 0, again.stderr
+        last = f"tiny-001/2: the scores of {epochs} of {epochs} epochs are identical"
+        assert again.stdout.splitlines()[-1] == last
+
+    def test_a_score_that_does_not_come_out_again_is_said(self, finished):
+        folder, _, _ = finished
+        shutil.copytree(folder / "runs" / "tiny-001", folder / "runs" / "forged")
+        journal = folder / "runs" / "forged" / "record.log"
+        score = Record.open(folder / "runs" / "forged").trial(0).epochs[0]["val_loss"]
+        journal.write_text(journal.read_text().replace(repr(score), repr(score + 1e-9), 1))
+        again = run("--rerun", "forged/0", cwd=folder)
+        assert again.returncode == 1
+        assert again.stdout.splitlines()[0].endswith(f": val_loss {score + 1e-9!r} then, {score!r} now")
 
     def test_another_space_is_refused_with_the_difference(self, finished):
         folder, _, _ = finished

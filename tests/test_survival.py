@@ -21,7 +21,7 @@ from search.record import JOURNAL, Record
 
 pytestmark = pytest.mark.slow
 
-TRIALS = 12
+TRIALS = 20
 MARK = "MGC_SURVIVAL"
 
 
@@ -77,11 +77,14 @@ def life(place):
     seen = SimpleNamespace(record=None)
 
     driver = Driver(place, "--name", "life")
-    driver.until_epochs(4)
+    driver.until(lambda: (driver.study / JOURNAL).is_file())
+    driver.process.send_signal(signal.SIGSTOP)  # or it might end before the second has begun
     seen.second_driver = Driver(place, "--resume", "life").end()
-    seen.second_of_name = Driver(place, "--name", "life").end()
+    driver.process.send_signal(signal.SIGCONT)
+    driver.until_epochs(4)
     driver.process.kill()
     seen.killed = driver.end()
+    seen.second_of_name = Driver(place, "--name", "life").end()
 
     driver = Driver(place, "--resume")
     driver.until_epochs(4)
@@ -230,7 +233,7 @@ def test_a_full_disk_is_said_in_a_line_and_the_study_goes_on_when_there_is_room(
     small_disk.grow()
     done = Driver(on_disk, "--resume", "full", "--offline", name="full").end()
     assert done.code == 0, done.stderr
-    assert "lacks 13 runs; send them: python -m search.tracking sync full" in done.stdout
+    assert f"lacks {TRIALS + 1} runs; send them: python -m search.tracking sync full" in done.stdout
     damage = Damage()
     check_record(Record.open(small_disk.path / "full"), damage, trials=TRIALS)
     check_disk(Record.open(small_disk.path / "full"), damage)
