@@ -6,7 +6,6 @@ It knows the order and little else; each part has its own file.
 from __future__ import annotations
 
 import importlib.metadata
-import math
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -34,8 +33,6 @@ from search.trial import TrainingTrial
 from search.tuner import Tuner, cluster, slots
 
 VERSIONS_OF = ("mgc-search", "torch", "ray", "optuna", "mlflow", "librosa", "numpy")
-LAST_WORDS_S = 5.0
-"""How long a study that was asked to stop waits for MLflow."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +121,7 @@ def _run(space: Space, record: Record, uri: str, options: Options, remarks: Sequ
             status = "FAILED" if hopeless else "FINISHED" if is_finished(record) else "KILLED"
         finally:
             stop.polite = True  # what is left is short, and MLflow is to hear how it ended
-            unsent = tracker.finish(status, within_s=LAST_WORDS_S if stop() else math.inf)
+            unsent = tracker.finish(status, within_s=stop.left_s)
     run_ids = {trial.number: run_id for trial in record.trials() if (run_id := tracker.run_id(trial.number))}
     seconds = record.notes().get("end", {}).get("seconds", 0.0) + time.monotonic() - started
     record.note("end", {"seconds": seconds, "hopeless": hopeless, "unsent": unsent, "run_ids": run_ids})
