@@ -131,11 +131,11 @@ def check_record(record: Record, damage: Damage, trials: int) -> None:
     damage.doubled += [f"order {order} is given {times} times" for order, times in orders.items() if times > 1]
 
 
-def check_mlflow(record: Record, damage: Damage) -> None:
+def check_mlflow(record: Record, damage: Damage, uri: str | None = None) -> None:
     """One run for each trial, ended as the trial did, with each epoch's point once."""
     from mlflow import MlflowClient
 
-    client = MlflowClient(f"sqlite:///{record.folder.parent / 'mlflow.db'}")
+    client = MlflowClient(uri or f"sqlite:///{record.folder.parent / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("tiny")
     runs: dict[int, list[object]] = {}
     for run in client.search_runs([experiment.experiment_id], max_results=1000):

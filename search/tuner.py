@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import os
 import re
+import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -65,13 +67,27 @@ def cluster(address: str | None, *, num_gpus: int | None = None) -> Iterator[Non
     own: dict[str, Any] = {} if address not in (None, "local") else {"num_gpus": num_gpus, "include_dashboard": False}
     logging.getLogger("ray").setLevel(logging.ERROR)  # how its own tokens and dashboards work is not our users' news
     try:
-        ray.init(address=address, ignore_reinit_error=True, configure_logging=False, log_to_driver=False, **own)
+        with _own_sigterm():
+            ray.init(address=address, ignore_reinit_error=True, configure_logging=False, log_to_driver=False, **own)
     except ConnectionError as error:
         raise ConfigError(f"no Ray cluster answers at {address or 'RAY_ADDRESS'}: {error}", "address") from None
     try:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keep this process's handler of SIGTERM: `ray.init` puts one of its own there, which exits without a word."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    except SystemExit:  # Ray's handler had its moment
+        raise KeyboardInterrupt from None
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 class Tuner:
