@@ -9,6 +9,7 @@ default, the study must also have found what an undisturbed one finds, bit for b
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import random
 import signal
@@ -28,6 +29,8 @@ from search.record import JOURNAL, Record
 TRIALS = 20
 MARK = "MGC_CHAOS"
 """Variable by which the processes of the studies are known in /proc."""
+LINES = 12
+"""Lines that a driver may write, at most, before it is killed: of some 230, so that 30 kills come before the end."""
 GONE_S = 30.0
 """How long the last processes of a killed driver may take to go."""
 
@@ -92,13 +95,9 @@ def _chaos(
 
 def _ends_before(process: subprocess.Popen[bytes], study: Path, startup_s: float, rng: random.Random) -> bool:
     """Wait for the moment of the next kill; whether the driver ended before it."""
-    if rng.random() < 1 / 3:
-        until = time.monotonic() + rng.uniform(0, startup_s)
-        while process.poll() is None and time.monotonic() < until:
-            time.sleep(0.01)
-        return process.poll() is not None
-    enough = _lines(study) + rng.randint(3, 14)
-    while process.poll() is None and _lines(study) < enough:
+    until = time.monotonic() + (rng.uniform(0, startup_s) if rng.random() < 1 / 3 else math.inf)
+    enough = _lines(study) + rng.randint(3, LINES)  # three or four of them are a driver's start
+    while process.poll() is None and time.monotonic() < until and _lines(study) < enough:
         time.sleep(0.01)
     time.sleep(rng.uniform(0, 0.1))
     return process.poll() is not None
@@ -132,11 +131,11 @@ def check_record(record: Record, damage: Damage, trials: int) -> None:
     damage.doubled += [f"order {order} is given {times} times" for order, times in orders.items() if times > 1]
 
 
-def check_mlflow(record: Record, damage: Damage) -> None:
+def check_mlflow(record: Record, damage: Damage, uri: str | None = None) -> None:
     """One run for each trial, ended as the trial did, with each epoch's point once."""
     from mlflow import MlflowClient
 
-    client = MlflowClient(f"sqlite:///{record.folder.parent / 'mlflow.db'}")
+    client = MlflowClient(uri or f"sqlite:///{record.folder.parent / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("tiny")
     runs: dict[int, list[object]] = {}
     for run in client.search_runs([experiment.experiment_id], max_results=1000):

@@ -65,7 +65,15 @@ def run_study(
         space = replace(space, data=space.data.model_copy(update={"dataset": str(data)}))
     if trials is not None:
         space = replace(space, search=space.search.model_copy(update={"trials": trials}))
-    options = Options(out=Path(out), name=name, address=address, tracking_uri=tracking_uri, resume=resume, quiet=quiet)
+    options = Options(
+        out=Path(out),
+        name=name,
+        address=address,
+        tracking_uri=tracking_uri,
+        resume=resume,
+        quiet=quiet,
+        trials_given=trials is not None,
+    )
     return Results(run(space, options))
 
 

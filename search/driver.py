@@ -182,7 +182,7 @@ def _prepared(space: Space, record: Record, display: Display, share: Slots) -> G
     for note in notes:
         display.line(note)
     record.note("header", {**record.header, **ground.header(), "notes": notes})
-    for line in (*plan_lines(ground, share), f"weights of the best {space.resources.keep} are kept (resources.keep)"):
+    for line in (*plan_lines(ground, share), f"disk: weights of the best {space.resources.keep} trials are kept"):
         display.line(line)
     return ground
 

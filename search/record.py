@@ -67,7 +67,7 @@ class TrialRecord:
     network: str
     """Key of its effective network."""
     repeat: int
-    """How many trials of the same effective network, on the same fold, came before it; a warm start's included."""
+    """How many trials of the same effective network, on the same fold, came before it, a warm start's included."""
     state: State
     reason: str | None
     """Why it failed, or what stopped it."""

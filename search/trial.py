@@ -96,8 +96,13 @@ class TrainingTrial(tune.Trainable):
 
     def _told_before(self) -> list[dict[str, float]]:
         """The metrics of the epochs that the checkpoint has seen."""
-        self.went_on_from = checkpoints.load(Path(self.spec["folder"]))
+        found = checkpoints.load(Path(self.spec["folder"]))
+        self.went_on_from = found if found is not None and found["of"] == self._identity() else None
         return [] if self.went_on_from is None else self.went_on_from["scores"]
+
+    def _identity(self) -> dict[str, Any]:
+        """What a checkpoint must be of to be this trial's: a folder may hold what an earlier study left there."""
+        return {key: self.spec[key] for key in ("params", "seed", "data", "epochs")}
 
     def _begin(self) -> Training:
         config = trial_config(self.spec)
@@ -110,7 +115,7 @@ class TrainingTrial(tune.Trainable):
     def _save(self) -> None:
         """A training that is over keeps no optimizer, which is two thirds of its state."""
         assert self.training is not None
-        state = {**self.training.state_dict(), "scores": self.told}
+        state = {**self.training.state_dict(), "scores": self.told, "of": self._identity()}
         if self.training.epochs_done >= self.spec["epochs"]:
             del state["optimizer"]
         checkpoints.save(Path(self.spec["folder"]), state)

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -65,13 +68,27 @@ def cluster(address: str | None, *, num_gpus: int | None = None) -> Iterator[Non
     own: dict[str, Any] = {} if address not in (None, "local") else {"num_gpus": num_gpus, "include_dashboard": False}
     logging.getLogger("ray").setLevel(logging.ERROR)  # how its own tokens and dashboards work is not our users' news
     try:
-        ray.init(address=address, ignore_reinit_error=True, configure_logging=False, log_to_driver=False, **own)
+        with _own_sigterm():
+            ray.init(address=address, ignore_reinit_error=True, configure_logging=False, log_to_driver=False, **own)
     except ConnectionError as error:
         raise ConfigError(f"no Ray cluster answers at {address or 'RAY_ADDRESS'}: {error}", "address") from None
     try:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keep this process's handler of SIGTERM: `ray.init` puts one of its own there, which exits without a word."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    except SystemExit:  # Ray's handler had its moment
+        raise KeyboardInterrupt from None
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 class Tuner:
@@ -290,7 +307,7 @@ class _Recorder(tune.Callback):
         self._write(lambda: self.tuner.record.fact(number, "worker_losses", losses))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
-        failure = f"worker lost {MAX_WORKER_LOSSES + 1} times: {_cause(trial)}"
+        failure = f"worker lost {MAX_WORKER_LOSSES + 1} times: {last_error(trial)}"
         self._write(lambda: self.tuner._end(number_of(trial), failure))
 
     def _report(self, trial: Trial, result: dict[str, Any]) -> None:
@@ -303,6 +320,21 @@ class _Recorder(tune.Callback):
                 change()
             except RecordError as error:
                 self.tuner.blocked = str(error)
+
+    def _report(self, trial: Trial, result: dict[str, Any]) -> None:
+        if self.tuner._report(number_of(trial), result):
+            trial.run_metadata.num_failures = 0  # losses are counted since it last came further
+
+def last_error(trial: Trial) -> str:
+    """Why Ray lost a trial's worker the last time, in one line of what it wrote down."""
+    if not trial.error_file or not os.path.isfile(trial.error_file):
+        return "unknown"
+    with open(trial.error_file) as file:
+        lines = [line.strip() for line in file.read().rpartition("Failure #")[2].splitlines()[1:] if line.strip()]
+    if any("low on memory" in line or "OutOfMemoryError" in line for line in lines):
+        return "out of host memory"
+    named = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b", line)]
+    return (named[-1:] or lines[:1] or ["unknown"])[0]
 
 
 class _Polite(Stopper):

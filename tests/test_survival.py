@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import mlflow
 import pytest
+from test_tracking import free_port, server
 
 from benchmarks import tiny_study
 from benchmarks.chaos import Damage, check_disk, check_mlflow, check_record, marked
@@ -96,6 +97,11 @@ def life(place):
 
     driver = Driver(place, "--resume", "life")
     driver.until_epochs(4)
+    driver.process.send_signal(signal.SIGTERM)
+    seen.sigterm = driver.end()
+
+    driver = Driver(place, "--resume", "life")
+    driver.until_epochs(4)
     driver.interrupt()
     seen.polite = driver.end()
     seen.after_polite = Record.open(driver.study).trials()
@@ -144,6 +150,11 @@ def test_one_ctrl_c_stops_within_30_s_and_says_how_to_go_on(life, place):
     command = f"python -m search.run {place.space} --resume life --address local --out {place.runs}"
     assert life.polite.stderr.splitlines()[-1] == f"stopped; to go on: {command}"
     assert "Traceback" not in life.polite.stderr
+
+
+def test_sigterm_stops_as_politely(life):
+    assert (life.sigterm.code, life.sigterm.stderr.splitlines()[-1]) == (130, life.polite.stderr.splitlines()[-1])
+    assert life.sigterm.seconds < 30
 
 
 def test_one_ctrl_c_leaves_a_checkpoint_of_every_running_trial(life):
@@ -253,3 +264,24 @@ def test_a_folder_that_cannot_be_written_is_said_in_a_line(place, tmp_path, out)
     assert refused.code == 2
     assert len(refused.stderr.splitlines()) == 1
     assert "cannot write the study's folder: " in refused.stderr
+
+
+def test_a_tracking_server_that_goes_for_good_holds_nobody_up_and_hears_everything_later(place):
+    port = free_port()
+    uri = f"http://127.0.0.1:{port}"
+    (place.runs / "away").mkdir(parents=True)
+    folder = SimpleNamespace(folder=place.runs / "away")
+    with server(folder, port):
+        driver = Driver(place, "--resume", "away", "--tracking-uri", uri, name="away")
+        driver.until_epochs(4)
+    done = driver.end()
+    assert done.code == 0, done.stderr
+    assert f"MLflow at {uri} is away" in done.stderr
+    assert f"search.tracking sync away --out {place.runs} --tracking-uri {uri}" in done.stdout
+
+    sync = [sys.executable, "-m", "search.tracking", "sync", "away", "--out", str(place.runs), "--tracking-uri", uri]
+    with server(folder, port):
+        assert subprocess.run(sync, check=False, env=place.env).returncode == 0
+        damage = Damage()
+        check_mlflow(Record.open(place.runs / "away"), damage, uri)
+        assert not damage, damage

@@ -117,6 +117,11 @@ def test_a_spoiled_checkpoint_costs_its_epochs_only(spec, undisturbed, tmp_path)
     assert scores(steps(TrainingTrial(spec(known_epochs=2)))) == undisturbed
 
 
+def test_what_another_study_left_in_the_folder_is_not_gone_on_with(spec, undisturbed):
+    steps(TrainingTrial(spec(params={"r": 4.0})), 2)
+    assert scores(steps(TrainingTrial(spec()))) == undisturbed
+
+
 def test_a_warm_worker_trains_its_next_trial_as_a_fresh_one_would(spec, undisturbed):
     trial = TrainingTrial(spec("other", params={"r": 4.0}))
     steps(trial, 3)
@@ -133,7 +138,7 @@ def test_epochs_of_which_two_would_pass_30_s_are_each_checkpointed(spec, tmp_pat
 
 def test_a_diverged_training_fails_with_its_reason(spec):
     (result,) = steps(TrainingTrial(spec(params={"lr": 10.0, "optimizer": "sgd", "weight_decay": 1.0})))[-1:]
-    assert re.match(r"TrainingError: the (training|validation) loss is (nan|inf) in epoch \d", result["failed"])
+    assert re.match(r"TrainingError: the (training|validation) loss is (nan|inf)", result["failed"])
     assert result["done"]
 
 
