@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mgc.config import ClipShape, ConfigError, TrainingConfig
 from mgc.cutting import Ints, clip_shape, length_notes, ruler_of, starts_of_tracks
-from mgc.datasets import Dataset, DatasetError, Track, open_dataset
+from mgc.datasets import Dataset, DatasetChangedError, Track, open_dataset
 from mgc.features import Kind, Store, open_store
 from mgc.splits import Part, Split, make_split
 
@@ -195,13 +195,13 @@ def open_clips(
     """The clips of these parts of the config's dataset. The test part is opened only for those who name it.
 
     A track shorter than a clip is padded with silence if it is at least half as long, else left out, and noted. Raises
-    ConfigError if the clip is longer than every track or a part has no clip, and DatasetError if the dataset has
-    another digest than the one that is given: it changed since that was taken.
+    ConfigError if the clip is longer than every track or a part has no clip, and DatasetChangedError if the dataset
+    has another digest than the one that is given: it changed since that was taken.
     """
     device = torch.device(device)
     dataset = open_dataset(config.data.dataset, progress=progress)
     if digest is not None and dataset.digest != digest:
-        raise DatasetError(
+        raise DatasetChangedError(
             f"dataset {dataset.name!r} has changed: digest {digest} before, {dataset.digest} now", "dataset"
         )
     split, shape, ruler = make_split(dataset, config.data), clip_shape(config, dataset), ruler_of(config, dataset)

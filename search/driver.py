@@ -229,6 +229,7 @@ def trial_spec(space: Space, record: Record, share: Slots, trial: TrialRecord) -
         "folder": str(trial_folder(record, trial.number)),
         "threads": share.cpus_per_trial,
         "gpu_trials": share.trials_per_gpu,
+        "dataset_digest": record.header["digests"]["dataset"],
     }
 
 

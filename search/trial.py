@@ -18,6 +18,7 @@ from ray import tune
 
 from mgc.clips import Clips, open_clips
 from mgc.config import Section, TrainingConfig
+from mgc.datasets import DatasetChangedError
 from mgc.train import Training
 from search import checkpoints
 from search.checkpoints import CheckpointError
@@ -31,7 +32,7 @@ CUDA_CONTEXT_BYTES = 600 << 20
 
 class TrainingTrial(tune.Trainable):
     """One trial. Its config: `params`, `seed`, `data`, `epochs`, `rungs`, `known_epochs`, `folder`, `threads`,
-    `gpu_trials`.
+    `gpu_trials`, `dataset_digest`.
 
     `folder` is where its checkpoint lies, on storage that every node sees; `known_epochs` how many the record has. A
     step is an epoch; its result holds `metrics` (the epoch and all its scores), `facts` (where it ran) and, when it
@@ -61,7 +62,7 @@ class TrainingTrial(tune.Trainable):
     def step(self) -> dict[str, Any]:
         try:
             metrics = self._epoch()
-        except CheckpointError as error:
+        except (CheckpointError, DatasetChangedError) as error:
             return {"blocked": str(error), "done": True}
         except Exception as error:
             self.training = None
@@ -106,7 +107,7 @@ class TrainingTrial(tune.Trainable):
 
     def _begin(self) -> Training:
         config = trial_config(self.spec)
-        training = Training(config, clips_of(config), device())
+        training = Training(config, clips_of(config, self.spec["dataset_digest"]), device())
         if self.went_on_from is not None:
             training.load_state_dict(self.went_on_from)
             self.went_on_from = None
@@ -127,15 +128,18 @@ class TrainingTrial(tune.Trainable):
         return {"node": platform.node(), "device": on, "threads": self.spec["threads"], **went_on}
 
 
-_opened: dict[tuple[Section, ...], Clips] = {}
+_opened: dict[tuple[str | Section, ...], Clips] = {}
 
 
-def clips_of(config: TrainingConfig) -> Clips:
-    """The clips of a config; the last ones stay open in a warm actor, whose next trial mostly asks for the same."""
-    key = (config.data, config.features, config.clips)
+def clips_of(config: TrainingConfig, digest: str) -> Clips:
+    """The clips of a config, of the dataset with this digest: a folder may change while a study runs.
+
+    The last ones stay open in a warm actor, whose next trial mostly asks for the same.
+    """
+    key = (digest, config.data, config.features, config.clips)
     if key not in _opened:
         _opened.clear()
-        _opened[key] = open_clips(config, device=device())
+        _opened[key] = open_clips(config, device=device(), digest=digest)
     return _opened[key]
 
 

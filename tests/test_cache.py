@@ -219,6 +219,14 @@ def test_using_an_entry_keeps_it(own_cache: Path) -> None:
     assert prune(5) == []
 
 
+def test_what_is_used_while_the_cache_is_pruned_stays(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = entries()
+    built(own_cache / "features" / "log_mel-old", lambda path: pytest.fail("built twice"))
+    monkeypatch.setattr("mgc.cache.entries", lambda: listed)
+    assert prune(5) == []
+    assert (own_cache / "features" / "log_mel-old" / "rows.bin").is_file()
+
+
 def test_what_is_being_built_is_not_pruned_and_what_the_dead_left_is(own_cache: Path) -> None:
     host = socket.gethostname()
     alive = own_cache / "features" / f".x.{host}.{os.getpid()}.aaaaaaaa.partial"

@@ -10,6 +10,7 @@ import pytest
 import torch
 from tiny_dataset import CLIPS, PARAMS, SMALL_NETWORK, write_tracks
 
+from mgc.datasets import open_dataset
 from search import checkpoints
 from search.checkpoints import CHECKPOINT
 from search.trial import TrainingTrial
@@ -38,6 +39,7 @@ def spec(music, tmp_path):
             "folder": str(tmp_path / folder),
             "threads": 1,
             "gpu_trials": 1,
+            "dataset_digest": open_dataset(str(music)).digest,
             **given,
         }
 
@@ -134,6 +136,19 @@ def test_epochs_of_which_two_would_pass_30_s_are_each_checkpointed(spec, tmp_pat
     monkeypatch.setattr("search.trial.CHECKPOINT_EVERY_S", 1e-6)
     steps(trial, 1)
     assert checkpoints.load(tmp_path / "trial")["epoch"] == 1
+
+
+def test_a_dataset_that_changed_since_the_study_began_blocks_it(spec, music):
+    before = spec(params={"clips_per_track": 3})  # no other trial has these clips open
+    write_tracks(music / "more", [1.2])
+    for number, path in enumerate(sorted((music / "more").rglob("*.wav"))):
+        path.rename(music / "low" / f"more {number}.wav")
+    try:
+        (result,) = steps(TrainingTrial(before))
+    finally:
+        for path in (music / "low").glob("more *.wav"):
+            path.unlink()
+    assert result["done"] and result["blocked"].startswith("dataset 'tones' has changed: digest ")
 
 
 def test_a_diverged_training_fails_with_its_reason(spec):

@@ -27,6 +27,10 @@ class DatasetError(ConfigError):
     """A dataset that is not there or cannot be used; the message says how to get it or what is wrong with it."""
 
 
+class DatasetChangedError(DatasetError):
+    """A dataset that is no longer the one that was asked for."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Track:
     """One recording. `path` is None in precomputed datasets; `content` is a hash of all that it holds."""
