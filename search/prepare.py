@@ -82,13 +82,20 @@ def prepare(
     dataset = open_dataset(space.data.dataset, progress=progress, make=make)
     split = make_split(dataset, space.check_params(space.sample(1)[0]).data)
     space, notes = _without_fixed_features(space, dataset)
-    ground = Ground(
-        space=_with_precision(space, precision or choose_precision(device)), dataset=dataset, split=split, notes=notes
-    )
-    for params in ground.space.sample(16):
-        config = ground.space.check_params(params)
-        check_shape(config, clip_shape(config, dataset))
-    return ground
+    _check_clips(space, dataset)
+    space = _with_precision(space, precision or choose_precision(device))
+    return Ground(space=space, dataset=dataset, split=split, notes=notes)
+
+
+def _check_clips(space: Space, dataset: Dataset) -> None:
+    """ConfigError for clips that a model of the space cannot take, tried at the ends of all domains together."""
+    known: set[Hashable] = set()
+    for params in corners(space.params):
+        config = space.check_params(params)
+        shape = clip_shape(config, dataset)
+        if (config.model, shape) not in known:
+            known.add((config.model, shape))
+            check_shape(config, shape)
 
 
 def _with_precision(space: Space, decided: str) -> Space:

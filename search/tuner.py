@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Protocol
 
 import ray
@@ -321,9 +320,6 @@ class _Recorder(tune.Callback):
             except RecordError as error:
                 self.tuner.blocked = str(error)
 
-    def _report(self, trial: Trial, result: dict[str, Any]) -> None:
-        if self.tuner._report(number_of(trial), result):
-            trial.run_metadata.num_failures = 0  # losses are counted since it last came further
 
 def last_error(trial: Trial) -> str:
     """Why Ray lost a trial's worker the last time, in one line of what it wrote down."""
@@ -362,17 +358,6 @@ class _Polite(Stopper):
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its stoppers into its own bookkeeping, which nobody reads back."""
         return {}
-
-
-def _cause(trial: Trial) -> str:
-    """What Ray says of a trial's last lost worker, in one line."""
-    if trial.error_file is None:
-        return "unknown"
-    _, _, last = Path(trial.error_file).read_text().rpartition("Failure # ")
-    if "low on memory" in last or "OutOfMemoryError" in last:
-        return "out of host memory"
-    lines = [line.strip() for line in last.splitlines()[1:] if line.strip()]
-    return lines[0] if lines else "unknown"
 
 
 def restore_rungs(
@@ -425,10 +410,10 @@ def quiet_tune() -> None:
     os.environ |= {
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
         "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
-        "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a failed trial has no metrics
         "TUNE_MAX_PENDING_TRIALS_PG": "100000",
         "TUNE_DISABLE_SIGINT_HANDLER": "1",
         "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+        "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a failed trial has no metric to report
         "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "120",
         "RAY_CHDIR_TO_TRIAL_DIR": "0",
         "RAY_AIR_NEW_OUTPUT": "0",
