@@ -122,6 +122,7 @@ class Clips:
         notes: Sequence[str] = (),
     ) -> None:
         self.shape, self.split = shape, split
+        self.dataset_digest = dataset.digest
         self.genres = dataset.genres
         self.notes = (*dataset.notes, *split.notes, *notes)
         self._windows = windows

@@ -49,15 +49,24 @@ def ruler_of(config: TrainingConfig, dataset: Dataset) -> Ruler:
     if dataset.precomputed is not None:
         _check_precomputed(features, dataset.name, dataset.precomputed)
         unit_s = dataset.precomputed.frame_seconds
-        clip, step = round(seconds / unit_s), 1
-        frames = clip
+        clip = round(seconds / unit_s)
+        ruler = Ruler(clip=clip, step=1, frames=clip, unit_s=unit_s)
     else:
-        unit_s = 1 / features.sr
-        clip, step = int(seconds * features.sr), 1 if features.modality == "raw" else features.hop_length
-        frames = 1 + clip // features.hop_length
-    if clip < 1:
-        raise ConfigError(f"clip_seconds must be >= {unit_s:g}, got {seconds:g}", "clip_seconds")
-    return Ruler(clip=clip, step=step, frames=frames, unit_s=unit_s)
+        ruler = audio_ruler(features, config.clips)
+    if ruler.clip < 1:
+        raise ConfigError(f"clip_seconds must be >= {ruler.unit_s:g}, got {seconds:g}", "clip_seconds")
+    return ruler
+
+
+def audio_ruler(features: FeatureConfig, clips: ClipConfig) -> Ruler:
+    """The ruler for clips of audio, whatever dataset it is from."""
+    clip = int(clips.clip_seconds * features.sr)
+    return Ruler(
+        clip=clip,
+        step=1 if features.modality == "raw" else features.hop_length,
+        frames=1 + clip // features.hop_length,
+        unit_s=1 / features.sr,
+    )
 
 
 def _check_precomputed(features: FeatureConfig, name: str, precomputed: Precomputed) -> None:

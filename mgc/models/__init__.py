@@ -64,7 +64,22 @@ def build_model(config: TrainingConfig, shape: ClipShape, num_genres: int) -> nn
     Its input is a batch's `x`, its output logits (B, num_genres); initial weights come from torch's global generator.
     """
     check_shape(config, shape)
-    network = network_config(config).build(shape, num_genres)
+    return _standardized(config, shape, network_config(config).build(shape, num_genres))
+
+
+def model_to_load(config: TrainingConfig, shape: ClipShape, num_genres: int) -> nn.Module:
+    """The same module for weights that are read from elsewhere: nothing pretrained is looked for, and torch's global
+    generator stays as it is.
+    """
+    import torch
+
+    check_shape(config, shape)
+    with torch.random.fork_rng([]):
+        return _standardized(config, shape, network_config(config).architecture(shape, num_genres))
+
+
+def _standardized(config: TrainingConfig, shape: ClipShape, network: nn.Module) -> nn.Module:
+    """The network, behind the standardization of its picture's bins where the config asks for it."""
     if config.features.normalize == "none" or shape.modality == "raw":
         return network
     from torch import nn
