@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +24,7 @@ import torch
 from safetensors.torch import save_file
 
 from search.display import Display
+from search.finishing import finish
 from search.overview import ranked
 from search.prepare import Ground, prepare
 from search.projection import Status
@@ -109,6 +112,7 @@ def _run(space: Space, record: Record, uri: str, options: Options, remarks: Sequ
             tracker.start()
             hopeless = _search(space, record, display, tracker, options, stopped)
             _send_weights(record, tracker)
+            finish(record, tracker, trial_folder)
         status = "KILLED" if record.trials("running") else "FAILED" if hopeless else "FINISHED"
     finally:
         unsent = tracker.finish(status)
@@ -243,10 +247,20 @@ def header(space: Space, study: str) -> dict[str, Any]:
         "trials": space.num_trials,
         "max_epochs": space.budget.full,
         "rungs": list(space.budget.rungs()),
+        "resources": space.resources.model_dump(mode="json"),
+        "published": [figure.model_dump(mode="json") for figure in space.published],
+        "command": _command(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {name: importlib.metadata.version(name) for name in VERSIONS_OF},
         "commit": _git_commit(),
     }
+
+
+def _command() -> str | None:
+    """The command line that started the study; None where Python did."""
+    name = Path(sys.argv[0])
+    is_ours = name.parent.name == "search" and name.suffix == ".py"
+    return shlex.join(["python", "-m", f"search.{name.stem}", *sys.argv[1:]]) if is_ours else None
 
 
 def _git_commit() -> str | None:

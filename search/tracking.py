@@ -12,7 +12,7 @@ import logging
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -204,12 +204,17 @@ class Tracker:
             self._refused.add((number, path))
 
 
-def sync(record: Record, uri: str, experiment: str) -> int:
-    """Send a whole record of a study that does not run; returns how many runs could not be sent completely."""
+def sync(record: Record, uri: str, experiment: str, files: Sequence[Path] = ()) -> int:
+    """Send a whole record of a study that does not run, and files or folders as the study's artifacts.
+
+    Returns how many runs could not be sent completely.
+    """
     heading, trials = Heading.of(record.header), record.trials()
     is_whole = len(trials) >= heading.trials and all(trial.ended is not None for trial in trials)
     tracker = Tracker(record, uri=uri, experiment=experiment)
     tracker.start()
+    for path in files:
+        tracker.log_artifact(path)
     return tracker.finish("FINISHED" if is_whole else "KILLED")
 
 
