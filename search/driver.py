@@ -106,7 +106,7 @@ def _run(space: Space, record: Record, uri: str, options: Options, remarks: Sequ
     status: Status = "FAILED"
     hopeless = None
     try:
-        with Display(record, quiet=options.quiet) as display, _stop_signals(display.line) as stopped:
+        with Display(record, quiet=options.quiet) as display, stop_signals(display.line) as stopped:
             for remark in remarks:
                 display.line(f"changed since the study began: {remark}")
             tracker.start()
@@ -280,7 +280,7 @@ def _git_commit() -> str | None:
 
 
 @contextmanager
-def _stop_signals(say: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
+def stop_signals(say: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
     """Ctrl-C or SIGTERM asks to stop politely, which the yielded function tells; a second ends the process at once."""
     asked: list[int] = []
 

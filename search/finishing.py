@@ -6,7 +6,7 @@ Nothing here may spoil a study: what goes wrong is told in a line, and can be ma
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,13 @@ from mgc.features import small_pictures
 from mgc.metrics import Predictions
 from mgc.models import effective_network, model_class
 from mgc.saved import save_model
+from mgc.splits import Part
 from mgc.train import Training
 from search.overview import Heading, ranked
 from search.predictions import VALIDATION, Pictures, keep
 from search.record import Record, TrialRecord
-from search.report import write_report
+from search.report import study_answer, write_report
+from search.sections import Material
 from search.tracking import Tracker
 from search.trial import CHECKPOINT, config_of, device
 
@@ -52,6 +54,8 @@ def _try(step: Callable[[], None], what: str) -> None:
 
 
 def send_report(record: Record, tracker: Tracker) -> None:
+    record.note("answer", study_answer(Material(record)).text)
+    tracker.touch()
     tracker.log_artifact(write_report(record.folder))
     if (record.folder / MODEL).is_dir():
         tracker.log_artifact(record.folder / MODEL)
@@ -77,8 +81,16 @@ def spec_of(record: Record, trial: TrialRecord) -> dict[str, Any]:
     return {"params": params, "seed": trial.seed, "data": data, "epochs": header["max_epochs"]}
 
 
-def trained(config: TrainingConfig, checkpoint: Path) -> Training:
-    training = Training(config, open_clips(config, device=device(), progress=False), device())
+def trained(
+    config: TrainingConfig,
+    checkpoint: Path,
+    *,
+    parts: Sequence[Part] = ("train", "validation"),
+    train_on: Sequence[Part] = ("train",),
+) -> Training:
+    """A training as its checkpoint left it, with these parts opened."""
+    clips = open_clips(config, device=device(), parts=parts, train_on=train_on, progress=False)
+    training = Training(config, clips, device())
     training.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True))
     return training
 

@@ -107,9 +107,10 @@ class StudyRuns:
         if number not in self.runs:
             self.runs[number] = self._create_trial(number)
         run = self.runs[number]
+        tested = self._record.notes().get("test", {}).get("scores", {}).get(str(number), {})
         self._log(
             run.run_id,
-            points=projection.points(trial, after=run.epochs or 0),
+            points=[*projection.points(trial, after=run.epochs or 0), *projection.test_points(trial, tested)],
             params=projection.params(trial) if run.epochs is None else {},
             tags=projection.trial_tags(trial, live=live),
         )
@@ -119,7 +120,7 @@ class StudyRuns:
     def _send_study(self, end: Status | None) -> None:
         heading, trials = Heading.of(self._record.header), self._record.trials()
         run = self.runs[STUDY]
-        text = projection.description(self._record.name, heading, trials)
+        text = projection.description(self._record.name, heading, trials, self._record.notes().get("answer"))
         self._log(
             run.run_id,
             points=projection.best_point(heading, trials) if end else [],

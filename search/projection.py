@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from search.overview import BOOKKEEPING, Heading, brief, counts, networks, numbered, ranked
@@ -103,6 +103,12 @@ def trial_status(trial: TrialRecord, *, live: bool) -> Status:
             return "RUNNING" if live else "KILLED"
 
 
+def test_points(trial: TrialRecord, scores: Mapping[str, float]) -> list[Point]:
+    """What a trial's model reached on the test part, at its last epoch."""
+    step = int(trial.last.get("epoch", 0))
+    return [Point(name, float(value), end_ms(trial), step) for name, value in scores.items() if math.isfinite(value)]
+
+
 def best_point(heading: Heading, trials: Sequence[TrialRecord]) -> list[Point]:
     """The best score as the study's own point, so that studies can be compared; its step counts the ended trials."""
     best = ranked(trials, heading.metric, heading.mode)[:1]
@@ -110,8 +116,8 @@ def best_point(heading: Heading, trials: Sequence[TrialRecord]) -> list[Point]:
     return [Point(heading.metric, t.last[heading.metric], milliseconds(t.ended or t.started), step) for t in best]
 
 
-def description(name: str, heading: Heading, trials: Sequence[TrialRecord]) -> str:
-    """The study in a few lines of Markdown, for whoever opens its run in MLflow."""
+def description(name: str, heading: Heading, trials: Sequence[TrialRecord], answer: str | None = None) -> str:
+    """The study in a few lines of Markdown, for whoever opens its run in MLflow; first its answer, once it has one."""
     about = {
         "space": heading.space,
         "dataset": heading.dataset_label if heading.dataset else None,
@@ -122,7 +128,8 @@ def description(name: str, heading: Heading, trials: Sequence[TrialRecord]) -> s
     }
     lines = [f"- **{label}**: {text}" for label, text in about.items() if text is not None]
     caution = [f"**Caution: {'; '.join(heading.cautions)}.**", ""] if heading.cautions else []
-    return "\n".join([f"### {name}", heading.description or "", "", *caution, *lines])
+    said = [answer, "", "The whole report: artifact `report/report.html`.", ""] if answer else []
+    return "\n".join([f"### {name}", heading.description or "", "", *said, *caution, *lines])
 
 
 def _best_line(heading: Heading, trials: Sequence[TrialRecord]) -> str | None:

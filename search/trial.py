@@ -19,17 +19,21 @@ from ray import tune
 
 from mgc.clips import Clips, open_clips
 from mgc.config import DataConfig, Section, TrainingConfig, training_config
+from mgc.splits import Part
 from mgc.train import Training
 
 CHECKPOINT = "checkpoint.pt"
 CHECKPOINT_EVERY_S = 30.0
 """Seconds of training that a lost worker costs at most, rungs and ends aside."""
+TRAIN: tuple[Part, ...] = ("train",)
+"""What a trial is trained on unless it is told otherwise."""
 CUDA_CONTEXT_BYTES = 600 << 20
 """Memory of a card that each process takes beside its tensors; generous, so that a share is never promised twice."""
 
 
 class TrainingTrial(tune.Trainable):
-    """One trial. Its config: `params`, `seed`, `data`, `epochs`, `rungs`, `folder`, `threads`, `gpu_trials`.
+    """One trial. Its config: `params`, `seed`, `data`, `epochs`, `rungs`, `folder`, `threads`, `gpu_trials`, and
+    `train_on`, the parts that it is trained on, where that is not the train part alone.
 
     `folder` is where its checkpoint lies, on storage that every node sees. A step is an epoch; its result holds
     `metrics` (the epoch and all its scores), `facts` (where it ran) and, when it went wrong, `failed`.
@@ -73,7 +77,7 @@ class TrainingTrial(tune.Trainable):
 
     def _begin(self) -> Training:
         config = config_of(self.spec)
-        training = Training(config, clips_of(config), device())
+        training = Training(config, clips_of(config, tuple(self.spec.get("train_on", TRAIN))), device())
         checkpoint = Path(self.spec["folder"]) / CHECKPOINT
         if checkpoint.is_file():
             training.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True))
@@ -95,15 +99,16 @@ def config_of(spec: dict[str, Any]) -> TrainingConfig:
     return replace(config, seed=spec["seed"])
 
 
-_opened: dict[tuple[Section, ...], Clips] = {}
+_opened: dict[tuple[Section | tuple[Part, ...], ...], Clips] = {}
 
 
-def clips_of(config: TrainingConfig) -> Clips:
+def clips_of(config: TrainingConfig, train_on: tuple[Part, ...] = TRAIN) -> Clips:
     """The clips of a config; the last ones stay open in a warm actor, whose next trial mostly asks for the same."""
-    key = (config.data, config.features, config.clips)
+    key = (config.data, config.features, config.clips, train_on)
     if key not in _opened:
         _opened.clear()
-        _opened[key] = open_clips(config, device=device())
+        parts: tuple[Part, ...] = ("train",) if "validation" in train_on else ("train", "validation")
+        _opened[key] = open_clips(config, device=device(), parts=parts, train_on=train_on)
     return _opened[key]
 
 
