@@ -24,6 +24,7 @@ from search.display import Display
 from search.driver import header as study_header
 from search.driver import stop_signals, trial_folder
 from search.finishing import MODEL, about, spec_of, trained
+from search.mlflow_model import FOLDER, export_model
 from search.predictions import keep, test_file
 from search.prepare import Ground, prepare
 from search.projection import Status
@@ -156,8 +157,8 @@ def _run(original: Record, record: Record, ground: Ground, uri: str, options: Op
             if is_finished(record):
                 open_test(original, record, display.line)
                 found = confirmed(record.folder)
-        if found is not None:
-            conclude(original, record, found, tracker)
+            if found is not None:
+                conclude(original, record, found, tracker, display.line)
     finally:
         tracker.finish(status)
     return found
@@ -231,7 +232,7 @@ def open_test(original: Record, record: Record, say: Callable[[str], None]) -> N
     record.note("test", {"opened": opened, "scores": scores})
 
 
-def conclude(original: Record, record: Record, found: Confirmed, tracker: Tracker) -> None:
+def conclude(original: Record, record: Record, found: Confirmed, tracker: Tracker, say: Callable[[str], None]) -> None:
     """Put the chosen config's first model into the study's folder, write the report, and tell MLflow."""
     trial = record.trial(found.chosen.trials[0])
     training = trained(
@@ -254,6 +255,11 @@ def conclude(original: Record, record: Record, found: Confirmed, tracker: Tracke
     tracker.touch()
     tracker.log_artifact(write_report(original.folder))
     tracker.log_artifact(original.folder / MODEL)
+    try:
+        tracker.log_artifact(export_model(original.folder / MODEL, original.folder / FOLDER))
+    except Exception as error:  # whatever torch.export cannot trace, the confirmation stands
+        reason = " ".join(str(error).split())[:300]
+        say(f"not logged as an MLflow model, which hears waveforms: {type(error).__name__}: {reason}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -20,7 +20,7 @@ from search.answer import Answer, named, right
 from search.overview import Heading, finite_score
 from search.predictions import kept, test_file
 from search.record import JOURNAL, Record, RecordError
-from search.stats import Floats, Interval, difference, over_seeds, over_tracks, verdict
+from search.stats import Floats, Interval, difference, over_both, over_seeds, over_tracks, verdict
 
 VOTES: tuple[Vote, ...] = get_args(Vote)
 REFERENCE = "default"
@@ -98,10 +98,11 @@ class Confirmed:
         """The two sentences after the test part was opened."""
         chosen = self.chosen
         seeds = len(chosen.trials)
-        sure = f"mean of {seeds} seeds, 95 % t interval over seeds" if seeds > 1 else "one seed, no interval"
+        sure = "95 % bootstrap over seeds and tracks" if seeds > 1 else "95 % bootstrap over tracks, one seed"
+        trained = f"mean of {seeds} seed{'s' * (seeds > 1)}, {sure}; trained on {self.train_on}"
         first = (
             f"On {self.num_tracks} test tracks of {self.heading.dataset_label} (split {self.heading.split}), "
-            f"{chosen.name} reaches an accuracy of {chosen.accuracy} ({sure}; trained on {self.train_on}; "
+            f"{chosen.name} reaches an accuracy of {over_both(chosen.right_SM)} ({trained}; "
             f"the test part was opened {openings} time{'s' * (openings != 1)})."
         )
         return Answer(sentences=(first, self._comparison(chosen)), cautions=self.heading.cautions)

@@ -100,7 +100,20 @@ class StudyRuns:
             self._send_trial(number, live=end is None)
 
     def send_file(self, number: int, path: Path, folder: str) -> None:
-        self.client.log_artifact(self.runs[number].run_id, str(path), folder or None)
+        """A file or folder as the run's artifact; an MLflow model's folder as a model of the run."""
+        if (path / "MLmodel").is_file():
+            self._send_model(self.runs[number].run_id, path)
+        else:
+            self.client.log_artifact(self.runs[number].run_id, str(path), folder or None)
+
+    def _send_model(self, run_id: str, folder: Path) -> None:
+        """A model that the experiment's page lists, with its run as where it is from."""
+        from mlflow.entities import LoggedModelOutput
+
+        made = self.client.create_logged_model(self._experiment_id, self._record.name, run_id, model_type="pt2")
+        self.client.log_model_artifacts(made.model_id, str(folder))
+        self.client.finalize_logged_model(made.model_id, "READY")
+        self.client.log_outputs(run_id, [LoggedModelOutput(made.model_id, 0)])
 
     def _send_trial(self, number: int, *, live: bool) -> None:
         trial = self._record.trial(number)
