@@ -134,6 +134,7 @@ class StudyRuns:
         heading, trials = Heading.of(self._record.header), self._record.trials()
         run = self.runs[STUDY]
         text = projection.description(self._record.name, heading, trials, self._record.notes().get("answer"))
+        text += projection.view_link(self._experiment_id, heading)
         self._log(
             run.run_id,
             points=projection.best_point(heading, trials) if end else [],
@@ -166,13 +167,13 @@ class StudyRuns:
         run.status = status
 
     def _open_experiment(self, heading: Heading) -> str:
-        """The experiment's id; its primary metric is what MLflow's pages show first."""
+        """The experiment's id; its tags say what MLflow's pages show first."""
         found = self.client.get_experiment_by_name(self._experiment) or self._create_experiment()
         if found.lifecycle_stage == "deleted":
             raise TrackingError(f"experiment {self._experiment} is deleted there; restore it, or delete it for good")
-        primary = {"name": heading.metric, "greaterIsBetter": str(heading.mode == "max")}
-        for key, value in primary.items():
-            self.client.set_experiment_tag(found.experiment_id, f"mlflow.experiment.primaryMetric.{key}", value)
+        for key, value in projection.experiment_tags(heading, self._record.header).items():
+            if found.tags.get(key) != value:
+                self.client.set_experiment_tag(found.experiment_id, key, value)
         return str(found.experiment_id)
 
     def _create_experiment(self) -> Experiment:

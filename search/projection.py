@@ -20,6 +20,8 @@ Status = Literal["RUNNING", "FINISHED", "KILLED", "FAILED"]
 MAX_PARAM = 6000
 MAX_TAG = 8000
 """Characters that MLflow keeps of a value."""
+VIEW = "results"
+"""Name of the view of a space's runs that is written for MLflow's pages."""
 EPOCHS_TAG = "epochs"
 """How many epochs of a trial MLflow has: written after their points, in the same call."""
 
@@ -57,7 +59,40 @@ def points(trial: TrialRecord, after: int) -> list[Point]:
 
 
 def _metrics(epoch: Any) -> list[str]:
-    return [name for name, value in epoch.items() if name not in BOOKKEEPING and math.isfinite(value)]
+    """Those that trials are compared by come first, for MLflow's plots begin with the first that they meet."""
+    names = [name for name, value in epoch.items() if name not in BOOKKEEPING and math.isfinite(value)]
+    return sorted(names, key=lambda name: not name.startswith("val_accuracy"))
+
+
+def experiment_tags(heading: Heading, header: Mapping[str, Any]) -> dict[str, str]:
+    """What MLflow's pages of a space show first: trainings, not prompts; the primary metric; and a view of the table
+    with the columns that matter, best first (MLflow keeps shared views as tags).
+    """
+    written = header.get("canonical", {}).get("params", {})
+    varying = [name for name, form in written.items() if isinstance(form, Mapping) and "value" not in form]
+    columns = [f"metrics.`{heading.metric}`", *(f"params.`{name}`" for name in varying), "params.`seed`"]
+    view = {
+        "searchFilter": "",
+        "orderByKey": f"metrics.`{heading.metric}`",
+        "orderByAsc": heading.mode == "min",
+        "startTime": "ALL",
+        "lifecycleFilter": "Active",
+        "modelVersionFilter": "All Runs",
+        "datasetsFilter": [],
+        "selectedColumns": [*columns, "attributes.`Created`", "tags.`state`", "tags.`epochs`", "tags.`split`"],
+    }
+    return {
+        "mlflow.experimentKind": "custom_model_development",
+        "mlflow.experiment.primaryMetric.name": heading.metric,
+        "mlflow.experiment.primaryMetric.greaterIsBetter": str(heading.mode == "max"),
+        f"mlflow.sharedViewState.{VIEW}": json.dumps(view),
+    }
+
+
+def view_link(experiment_id: str, heading: Heading) -> str:
+    """Markdown that leads to that view."""
+    page = f"#/experiments/{experiment_id}/runs?viewStateShareKey={VIEW}&workflowType=machine_learning"
+    return f"\n\n[All trials by {heading.metric}, best first]({page})"
 
 
 def study_tags(heading: Heading) -> dict[str, str]:
