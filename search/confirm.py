@@ -25,7 +25,7 @@ from search.driver import header as study_header
 from search.driver import stop_signals, trial_folder
 from search.finishing import MODEL, about, spec_of, trained
 from search.mlflow_model import FOLDER, export_model
-from search.predictions import keep, test_file
+from search.predictions import keep, file_of_test
 from search.prepare import Ground, prepare
 from search.projection import Status
 from search.record import JOURNAL, Proposal, Record, TrialRecord, locked
@@ -206,7 +206,7 @@ def _train(
 
 def open_test(original: Record, record: Record, say: Callable[[str], None]) -> None:
     """Let every training that is not tested yet predict the test part, and keep what it says. Written down first."""
-    new = [t for t in record.trials("complete") if not (record.folder / test_file(t.number)).is_file()]
+    new = [t for t in record.trials("complete") if not (record.folder / file_of_test(t.number)).is_file()]
     if not new:
         return
     opened = datetime.now(UTC).isoformat(timespec="seconds")
@@ -225,7 +225,7 @@ def open_test(original: Record, record: Record, say: Callable[[str], None]) -> N
             train_on=TRAIN_PARTS[train_on],
         )
         said = training.predict("test")
-        keep(record.folder / test_file(trial.number), said)
+        keep(record.folder / file_of_test(trial.number), said)
         by_vote = {f"test_accuracy_{vote}": said.scores(vote).accuracy for vote in ("none", "sum", "majority")}
         own = said.scores(training.config.clips.vote)
         scores[str(trial.number)] = {"test_accuracy": own.accuracy, "test_f1": own.f1, **by_vote}

@@ -18,7 +18,7 @@ from mgc.config import Vote
 from mgc.metrics import Predictions
 from search.answer import Answer, named, right
 from search.overview import Heading, finite_score
-from search.predictions import kept, test_file
+from search.predictions import kept, file_of_test
 from search.record import JOURNAL, Record, RecordError
 from search.stats import Floats, Interval, difference, over_both, over_seeds, over_tracks, verdict
 
@@ -157,7 +157,7 @@ def confirmed(folder: Path) -> Confirmed | None:
 def _config(record: Record, heading: Heading, index: int, asked: Mapping[str, Any], num: int) -> ConfirmedConfig | None:
     """The trainings of one config; None where none was tested. Trials go through all configs seed by seed."""
     trials = [t for t in record.trials("complete") if t.number % num == index]
-    tested = [trial for trial in trials if (record.folder / test_file(trial.number)).is_file()]
+    tested = [trial for trial in trials if (record.folder / file_of_test(trial.number)).is_file()]
     if not tested:
         return None
     scores = [finite_score(trial, heading.metric) for trial in tested]
@@ -166,6 +166,6 @@ def _config(record: Record, heading: Heading, index: int, asked: Mapping[str, An
         role=asked["role"],
         trials=tuple(trial.number for trial in tested),
         vote=asked["vote"],
-        said_S=tuple(kept(record.folder / test_file(trial.number))[0] for trial in tested),
+        said_S=tuple(kept(record.folder / file_of_test(trial.number))[0] for trial in tested),
         validation=tuple(score for score in scores if score is not None),
     )

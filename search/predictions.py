@@ -23,7 +23,7 @@ Pictures = Mapping[str, npt.NDArray[np.uint8]]
 """Small spectrograms (F, T) by track id."""
 
 
-def test_file(number: int) -> str:
+def file_of_test(number: int) -> str:
     """Where what a trial's model said of the test part lies in its study's folder."""
     return f"{FOLDER}/test-{number:05d}.npz"
 
