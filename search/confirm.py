@@ -25,7 +25,7 @@ from search.driver import header as study_header
 from search.driver import stop_signals, trial_folder
 from search.finishing import MODEL, about, spec_of, trained
 from search.mlflow_model import FOLDER, export_model
-from search.predictions import keep, file_of_test
+from search.predictions import file_of_test, keep
 from search.prepare import Ground, prepare
 from search.projection import Status
 from search.record import JOURNAL, Proposal, Record, TrialRecord, locked

@@ -18,7 +18,7 @@ from mgc.config import Vote
 from mgc.metrics import Predictions
 from search.answer import Answer, named, right
 from search.overview import Heading, finite_score
-from search.predictions import kept, file_of_test
+from search.predictions import file_of_test, kept
 from search.record import JOURNAL, Record, RecordError
 from search.stats import Floats, Interval, difference, over_both, over_seeds, over_tracks, verdict
 

@@ -15,7 +15,7 @@ from mgc.train import Training
 from search.candidates import candidates, space_of
 from search.confirm import TRAIN_PARTS, main
 from search.confirmed import confirmations
-from search.predictions import VALIDATION, kept, file_of_test
+from search.predictions import VALIDATION, file_of_test, kept
 from search.prepare import prepare
 from search.record import Record
 
