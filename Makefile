@@ -19,6 +19,10 @@ lint: $(READY)
 ui: $(READY)       ## MLflow's pages on this project's runs
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///runs/mlflow.db
 
+bench: $(READY)    ## every speed figure beside its baseline (QUICK=1: in about ten minutes)
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
+	$(BIN)/python -m benchmarks.overhead
+
 setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt

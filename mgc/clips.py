@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from mgc.config import ClipShape, ConfigError, TrainingConfig
-from mgc.cutting import Ints, clip_shape, length_notes, naming, ruler_of, starts_of_tracks
-from mgc.datasets import Dataset, Track, open_dataset
+from mgc.cutting import Ints, clip_shape, length_notes, ruler_of, starts_of_tracks
+from mgc.datasets import Dataset, DatasetError, Track, open_dataset
 from mgc.features import Kind, Store, open_store
 from mgc.splits import Part, Split, make_split
 
@@ -196,21 +196,28 @@ def open_clips(
     parts: Sequence[Part] = ("train", "validation"),
     train_on: Sequence[Part] = ("train",),
     progress: bool = True,
+    digest: str | None = None,
 ) -> Clips:
     """The clips of these parts of the config's dataset. The test part is opened only for those who name it.
 
     `train_on` are the parts of the split whose clips make up `train`: a last training may take validation as well.
 
     A track shorter than a clip is padded with silence if it is at least half as long, else left out, and noted. Raises
-    ConfigError if the clip is longer than every track or a part has no clip.
+    ConfigError if the clip is longer than every track or a part has no clip, and DatasetError if the dataset has
+    another digest than the one that is given: it changed since that was taken.
     """
     device = torch.device(device)
     dataset = open_dataset(config.data.dataset, progress=progress)
+    if digest is not None and dataset.digest != digest:
+        raise DatasetError(
+            f"dataset {dataset.name!r} has changed: digest {digest} before, {dataset.digest} now", "dataset"
+        )
     split, shape, ruler = make_split(dataset, config.data), clip_shape(config, dataset), ruler_of(config, dataset)
     stores = {kind: open_store(dataset, config.features, kind, progress=progress) for kind in _kinds(shape)}
     first_store = next(iter(stores.values()))
     starts = starts_of_tracks(first_store.lengths, ruler, config.clips)
-    undecodable = [f"left out, undecodable: {naming(list(first_store.skipped))}"] if first_store.skipped else []
+    skipped = len(first_store.skipped)
+    undecodable = [f"left out, undecodable: {skipped} of {len(dataset.tracks)} tracks"] if skipped else []
     return Clips(
         shape,
         dataset,

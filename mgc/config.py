@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
 from pydantic_core import ErrorDetails
 
 SplitPolicy = Literal["artist", "track", "clip", "fault_filtered", "last_ten", "given"]
@@ -129,6 +129,29 @@ class OptimizerConfig(Section):
     ] = "auto"
 
 
+def parted(text: Any) -> Any:
+    """Ratios as papers write them: "75/25" has no validation part. What is no text stays as it is.
+
+    >>> parted("60/10/30"), parted("75/25")
+    ((60, 10, 30), (75, 0, 25))
+    """
+    if not isinstance(text, str):
+        return text
+    if not re.fullmatch(r"\d+/(\d+/)?\d+", text):
+        raise ValueError(f"must be train/validation/test or train/test, as in 60/10/30, got {text!r}")
+    train, *validation, test = map(int, text.split("/"))
+    return train, *(validation or [0]), test
+
+
+RATIOS_SCHEMA = {
+    "anyOf": [
+        {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 3, "maxItems": 3},
+        {"type": "string", "pattern": r"^\d+/(\d+/)?\d+$"},
+    ],
+    "description": "train, validation, test in parts: 60/10/30 or [60, 10, 30]; 75/25 takes 10 % of train to validate",
+}
+
+
 class DataConfig(Section):
     """Which tracks, and who of them trains, validates and tests."""
 
@@ -136,7 +159,8 @@ class DataConfig(Section):
     split: Annotated[SplitPolicy, Field(description="policy that divides the tracks")] = "artist"
     ratios: Annotated[
         tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]],
-        Field(description="train, validation, test in parts; validation 0 takes 10 % of train"),
+        BeforeValidator(parted),
+        WithJsonSchema(RATIOS_SCHEMA),
     ] = (60, 10, 30)
     folds: Annotated[int | None, Field(ge=2, le=100, description="number of folds; null splits by ratios")] = None
     fold: Annotated[int | None, Field(ge=0, description="which fold validates")] = None
@@ -242,7 +266,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _close(name: Any, names: Iterable[str]) -> str:
-    found = difflib.get_close_matches(str(name), list(names), n=3, cutoff=0.6)
+    likeness = {each: difflib.SequenceMatcher(None, str(name), each).ratio() for each in names}
+    best = max(likeness.values(), default=0.0)
+    found = [each for each in likeness if likeness[each] >= max(0.6, best - 0.1)]
     return f" (did you mean {' or '.join(repr(each) for each in found)}?)" if found else ""
 
 

@@ -119,6 +119,12 @@ class Predictions:
         """Accuracy, precision, recall and F1 under this vote."""
         return classification_scores(self.confusion(vote))
 
+    def track_loss(self) -> float:
+        """Mean cross-entropy by track, of the mean over its clips' probabilities: the loss of what `sum` predicts."""
+        probabilities_MG, label_M = self.by("sum")
+        own_M = probabilities_MG[np.arange(len(label_M)), label_M]
+        return float(-np.log(np.maximum(own_M, np.finfo(np.float32).tiny)).mean())
+
     def genre_accuracies(self, vote: Vote) -> Mapping[str, float]:
         """Each genre's accuracy under this vote; NaN for a genre without cases."""
         return dict(zip(self.genres, genre_accuracies(self.confusion(vote)).tolist(), strict=True))

@@ -1,19 +1,18 @@
-"""One training of one config: class Training, a loop over epochs that anything can drive, and the command line for it.
+"""One training of one config: class Training, a loop over epochs that anything can drive.
 
     for scores in Training(config, open_clips(config)):
         print(scores.val_accuracy)
 
-Knows nothing of who looks. Shape suffixes: B clips of a batch, N clips of a part, M tracks of a part, G genres.
+Knows nothing of who looks; its command line is mgc.training_command. Shape suffixes: B clips of a batch, N clips of a
+part, M tracks of a part, G genres.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
@@ -23,10 +22,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mgc.clips import Batch, Clips, open_clips
-from mgc.config import ConfigError, DataConfig, OptimizerConfig, TrainingConfig, training_config
+from mgc.clips import Batch, Clips
+from mgc.config import OptimizerConfig, TrainingConfig
 from mgc.metrics import Predictions
-from mgc.models import MODELS, build_model
+from mgc.models import build_model
 from mgc.models.layers import Standardize
 from mgc.splits import Part
 
@@ -44,7 +43,8 @@ class TrainingError(RuntimeError):
 class Scores:
     """What one epoch gave. Accuracies, precision, recall and F1 are in [0, 1]; epochs count from 1.
 
-    Losses are mean cross-entropies by clip, without the L1 penalty. Those of train are of the training pass itself:
+    Losses are mean cross-entropies by clip, without the L1 penalty; `val_track_loss` is that of the tracks' summed
+    votes. Those of train are of the training pass itself:
     with dropout, and with weights that move meanwhile. `val_accuracy`, precision, recall and F1 (macro means) are by
     track under the config's vote, by clip where that is `none`; without a validation part all of them are NaN.
     `clips_per_s` is the speed of the training pass, `seconds` the time of the whole epoch.
@@ -54,6 +54,7 @@ class Scores:
     train_loss: float
     train_accuracy: float
     val_loss: float
+    val_track_loss: float
     val_accuracy: float
     val_clip_accuracy: float
     val_accuracy_sum: float
@@ -124,6 +125,7 @@ class Training:
         by_vote = predictions.scores(self.config.clips.vote)
         return {
             "val_loss": predictions.loss,
+            "val_track_loss": predictions.track_loss(),
             "val_accuracy": by_vote.accuracy,
             "val_clip_accuracy": predictions.scores("none").accuracy,
             "val_accuracy_sum": predictions.scores("sum").accuracy,
@@ -260,66 +262,7 @@ def _seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
         yield
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Train one config and print a line per epoch; the status is 2 for a mistake in the config, 1 for a failure."""
-    given = _parser().parse_args(arguments)
-    try:
-        data = DataConfig.checked({"dataset": given.data, "split": given.split})
-        config = training_config({"model": given.model, **dict(given.set)}, data=data, epochs=given.epochs)
-        clips = open_clips(config, device=given.device)
-        training = Training(config, clips, given.device)
-        print(_heading(training))
-        for scores in training:
-            print(_line(scores, training), flush=True)
-    except (ConfigError, TrainingError) as error:
-        print(error, file=sys.stderr)
-        return 2 if isinstance(error, ConfigError) else 1
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m mgc.train", description="Train one config, without Ray or MLflow.")
-    parser.add_argument("--model", required=True, help=f"one of {', '.join(MODELS)}")
-    parser.add_argument("--data", default="synthetic", help="name, folder or .npz file of the dataset")
-    parser.add_argument("--split", default="artist", help="policy that divides the tracks")
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument(
-        "--set", action="append", default=[], type=_setting, metavar="KEY=VALUE", help="a hyperparameter, as in r=8"
-    )
-    return parser
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    """A `key=value` of the command line; the value is read as JSON, what is none as text."""
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise argparse.ArgumentTypeError(f"must be KEY=VALUE, got {text!r}")
-    try:
-        return key, json.loads(value)
-    except json.JSONDecodeError:
-        return key, value
-
-
-def _heading(training: Training) -> str:
-    """What is known before the first epoch: what happened to the data, and how much of it there is."""
-    clips = training.clips
-    parts: tuple[Part, ...] = ("train", "validation")
-    counts = ", ".join(f"{clips.num_clips(part)} {part} clips of {clips.num_tracks(part)} tracks" for part in parts)
-    summary = f"{training.config.model.name} in {training.precision}, split {clips.split.label}: {counts}"
-    return "\n".join([*clips.notes, summary])
-
-
-def _line(scores: Scores, training: Training) -> str:
-    """An epoch for the reader; no accuracy without the name of its split."""
-    return (
-        f"epoch {scores.epoch}/{training.config.epochs}: "
-        f"train_loss {scores.train_loss:.4f}, train_accuracy {scores.train_accuracy:.3f}, "
-        f"val_loss {scores.val_loss:.4f}, val_clip_accuracy {scores.val_clip_accuracy:.3f}, "
-        f"val_accuracy {scores.val_accuracy:.3f} (vote {training.config.clips.vote}, "
-        f"split {training.clips.split.label}), {scores.seconds:.1f} s, {scores.clips_per_s:.0f} clips/s"
-    )
-
-
 if __name__ == "__main__":
+    from mgc.training_command import main
+
     sys.exit(main())

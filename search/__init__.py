@@ -1,6 +1,6 @@
 """The study: searches hyperparameters with Optuna, runs trials with Ray, holds what happened in MLflow.
 
-Offers what notebooks need (`from search import Space`), each imported at its first use.
+Offers what notebooks need (`from search import Space, run_study`), each imported at its first use.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from search.api import Results as Results
+    from search.api import run_study as run_study
     from search.space import Space as Space
 
-_OFFERED = {"Space": "search.space"}
+_OFFERED = {"Space": "search.space", "run_study": "search.api", "Results": "search.api"}
 """Where each name that the package offers is."""
 
-__all__ = ["Space"]
+__all__ = ["Results", "Space", "run_study"]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,22 +20,24 @@ from mgc.config import ConfigError
 from mgc.saved import save_model
 from mgc.splits import Part
 from search.candidates import Candidate, candidates, space_of
+from search.checkpoints import trial_folder
 from search.confirmed import Confirmed, confirmed, folder_of
 from search.display import Display
+from search.driver import Options as StudyOptions
 from search.driver import header as study_header
-from search.driver import stop_signals, trial_folder
 from search.finishing import MODEL, about, spec_of, trained
 from search.mlflow_model import FOLDER, export_model
 from search.predictions import file_of_test, keep
-from search.prepare import Ground, prepare
+from search.prepare import Ground, prepare, trial_config
 from search.projection import Status
 from search.record import JOURNAL, Proposal, Record, TrialRecord, locked
 from search.report import send, write_report
 from search.resume import check_data, is_finished
+from search.signals import StopRequest, stop_signals
 from search.space import Space
 from search.study import Budget
 from search.tracking import Tracker, default_uri
-from search.trial import CHECKPOINT, TrainingTrial, config_of
+from search.trial import TrainingTrial
 from search.tuner import Tuner, cluster, slots
 
 TRAIN_PARTS: Mapping[str, tuple[Part, ...]] = {"train": ("train",), "train+val": ("train", "validation")}
@@ -86,7 +89,7 @@ def confirm(study: str, options: Options) -> Confirmed | None:
     out = options.out.absolute()
     original = Record.open(out / study)
     space = space_of(original)
-    ground = prepare(space, device="cpu", progress=not options.quiet)
+    ground = prepare(space, device="cpu", precision=original.header["precision"], progress=not options.quiet)
     check_data(original, ground.header()["digests"])
     _check_test_part(ground)
     folder, uri = folder_of(original.folder, options.train_on), options.tracking_uri or default_uri(out)
@@ -129,7 +132,7 @@ def _header(original: Record, ground: Ground, chosen: Sequence[Candidate], optio
     space = ground.space
     first_seed = 1 + max(trial.seed for trial in original.trials())
     return {
-        **study_header(space, f"{original.name}-confirm"),
+        **study_header(space, f"{original.name}-confirm", StudyOptions()),
         **ground.header(),
         "precision": original.header["precision"],
         "space": f"{space.name}-confirm",
@@ -149,23 +152,25 @@ def _run(original: Record, record: Record, ground: Ground, uri: str, options: Op
     tracker = Tracker(record, uri=uri, experiment=record.header["space"])
     found: Confirmed | None = None
     status: Status = "FAILED"
-    try:
-        with Display(record, quiet=options.quiet) as display, stop_signals(display.line) as stopped:
-            tracker.start()
-            _train(record, ground.space, display, tracker, options, stopped)
+    with Display(record, quiet=options.quiet) as display, stop_signals(display.line) as stop:
+        try:
+            with suppress(KeyboardInterrupt):
+                tracker.start()
+                _train(record, ground.space, display, tracker, options, stop)
             status = "FINISHED" if is_finished(record) else "KILLED"
             if is_finished(record):
                 open_test(original, record, display.line)
                 found = confirmed(record.folder)
             if found is not None:
                 conclude(original, record, found, tracker, display.line)
-    finally:
-        tracker.finish(status)
+        finally:
+            stop.polite = True
+            tracker.finish(status, within_s=stop.left_s)
     return found
 
 
 def _train(
-    record: Record, space: Space, display: Display, tracker: Tracker, options: Options, stop: Callable[[], bool]
+    record: Record, space: Space, display: Display, tracker: Tracker, options: Options, stop: StopRequest
 ) -> None:
     """Run the trainings that are left, as trials of Ray."""
     if is_finished(record):
@@ -183,12 +188,14 @@ def _train(
             return {
                 **spec_of(record, trial),
                 "rungs": (),
+                "known_epochs": len(trial.epochs),
                 "folder": str(trial_folder(record, trial.number)),
                 "threads": share.cpus_per_trial,
                 "gpu_trials": share.trials_per_gpu,
                 "train_on": TRAIN_PARTS[confirms["train_on"]],
             }
 
+        stop.polite = True
         Tuner(
             record,
             Listed([Candidate(**config) for config in confirms["configs"]], confirms["seeds"]),
@@ -219,8 +226,8 @@ def open_test(original: Record, record: Record, say: Callable[[str], None]) -> N
     scores = dict(record.notes().get("test", {}).get("scores", {}))
     for trial in new:
         training = trained(
-            config_of(spec_of(record, trial)),
-            trial_folder(record, trial.number) / CHECKPOINT,
+            trial_config(spec_of(record, trial)),
+            trial_folder(record, trial.number),
             parts=("train", "test"),
             train_on=TRAIN_PARTS[train_on],
         )
@@ -236,8 +243,8 @@ def conclude(original: Record, record: Record, found: Confirmed, tracker: Tracke
     """Put the chosen config's first model into the study's folder, write the report, and tell MLflow."""
     trial = record.trial(found.chosen.trials[0])
     training = trained(
-        config_of(spec_of(record, trial)),
-        trial_folder(record, trial.number) / CHECKPOINT,
+        trial_config(spec_of(record, trial)),
+        trial_folder(record, trial.number),
         parts=("train", "test"),
         train_on=TRAIN_PARTS[found.train_on],
     )

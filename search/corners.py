@@ -34,7 +34,7 @@ def check_every_config(document: Document, space: Space) -> None:
         _check_owner(document, space.params, name, models)
     for group in _groups(space.params):
         params = with_ancestors(space.params, [*group, "model"])
-        for corner in _corners(params):
+        for corner in corners(params):
             _check_corner(document, space, corner)
 
 
@@ -58,7 +58,7 @@ def _models(document: Document, params: Mapping[str, Param]) -> tuple[str, ...]:
 
 def _check_owner(document: Document, params: Mapping[str, Param], name: str, models: Sequence[str]) -> None:
     """Each param must be known to every model beside which it can be active."""
-    for corner in _corners(with_ancestors(params, [name, "model"])):
+    for corner in corners(with_ancestors(params, [name, "model"])):
         model = corner["model"]
         if name not in corner or name in (known := known_keys(model_class(model))):
             continue
@@ -77,7 +77,7 @@ def _groups(params: Mapping[str, Param]) -> list[list[str]]:
     return [group for group in (*shared, own) if group]
 
 
-def _corners(params: Mapping[str, Param]) -> Iterator[dict[str, Any]]:
+def corners(params: Mapping[str, Param]) -> Iterator[dict[str, Any]]:
     """Configs with every domain at one of its ends, or at each of its values where others depend on it."""
     order = ordered(params)
     parents = {condition.param for param in order for condition in param.when}
@@ -85,9 +85,9 @@ def _corners(params: Mapping[str, Param]) -> Iterator[dict[str, Any]]:
     def ends(name: str, domain: Domain) -> Sequence[Any]:
         return values(domain) if name in parents else domain.ends()
 
-    corners = list(islice(combinations(order, ends), MAX_CORNERS + 1))
-    yield from corners[:MAX_CORNERS]
-    if len(corners) > MAX_CORNERS:
+    found = list(islice(combinations(order, ends), MAX_CORNERS + 1))
+    yield from found[:MAX_CORNERS]
+    if len(found) > MAX_CORNERS:
         for name in params:
             yield from combinations(order, _first_beside(ends, with_ancestors(params, [name])))
         rng = random.Random(0)

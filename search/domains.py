@@ -178,6 +178,15 @@ def values(domain: Domain) -> tuple[Any, ...]:
     return tuple(range(int(domain.low), int(domain.high) + 1))
 
 
+def contains(domain: Domain, value: Any) -> bool:
+    """Whether a value is one of a domain's."""
+    if isinstance(domain, Choice):
+        return value in domain.values
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    whole = isinstance(domain, Float) or isinstance(value, int)
+    return is_number and whole and bool(domain.low <= value <= domain.high)
+
+
 def _check_number(end: Any) -> None:
     if isinstance(end, str):
         raise ConfigError(f"must have numbers, got the text {end!r}")

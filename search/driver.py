@@ -6,38 +6,35 @@ It knows the order and little else; each part has its own file.
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import shlex
-import shutil
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors.torch import save_file
-
+from search import checkpoints, warmstart
+from search.checkpoints import trial_folder
 from search.display import Display
 from search.finishing import finish
-from search.overview import ranked
+from search.overview import numbered, ranked
+from search.plan import plan_lines
 from search.prepare import Ground, prepare
 from search.projection import Status
-from search.record import Record, TrialRecord, locked
-from search.resume import check_data, check_space, is_finished, next_folder, resumable
+from search.record import Record, TrialRecord, has_begun, locked
+from search.resume import check_data, check_space, folder_to_resume, folder_to_start, is_finished, num_trials
 from search.sampler import Sampler
+from search.signals import StopRequest, stop_signals
 from search.space import Space
-from search.tracking import Tracker, default_uri
-from search.trial import CHECKPOINT, TrainingTrial
-from search.tuner import Slots, Tuner, cluster, slots
+from search.study import Slots
+from search.tracking import NoTracker, Tracker, default_uri
+from search.trial import TrainingTrial
+from search.tuner import Tuner, cluster, slots
 
-KEEP = 3
-"""Weights of so many of the best complete trials are kept."""
 VERSIONS_OF = ("mgc-search", "torch", "ray", "optuna", "mlflow", "librosa", "numpy")
 
 
@@ -53,6 +50,12 @@ class Options:
     quiet: bool = False
     resume: bool = False
     """Go on with the study called `name`, or else with the newest unfinished one of the space, if there is one."""
+    offline: bool = False
+    """Tell MLflow nothing; `search.tracking sync` does later."""
+    warm_start: Record | None = None
+    """An earlier study whose results the sampler starts with."""
+    trials_given: bool = False
+    """Whether the number of trials is asked for now, rather than the file's."""
     num_gpus: int | None = None
     """GPUs that a Ray of this process's own is told it has; None lets it look."""
 
@@ -82,40 +85,48 @@ class Outcome:
 def run_study(space: Space, options: Options) -> Outcome:
     """Run a study of this space, a new one or one that goes on, to its end or until a signal asks it to stop.
 
-    Raises ConfigError where the folder, the data or the tracking server cannot be used, or the study cannot go on.
+    Raises ConfigError where the folder, the data or the tracking server cannot be used, the study cannot go on, or the
+    disk is full: what was written until then is whole, and the study can be resumed.
     """
     out = options.out.absolute()
-    known = resumable(out, space.name, options.name) if options.resume else None
-    folder = known or next_folder(out, space.name, options.name)
+    find = folder_to_resume if options.resume else folder_to_start
+    folder = find(out, space.name, options.name)
     uri = options.tracking_uri or default_uri(out)
     with locked(folder):
-        if known is None:
-            return _run(space, Record.create(folder, header(space, folder.name)), uri, options)
+        if not has_begun(folder):
+            record = Record.create(folder, header(space, folder.name, options))
+            remarks = [f"nothing to resume: {folder.name} begins"] if options.resume else []
+            return _run(space, record, uri, options, remarks)
         record = Record.open(folder)
         changes = check_space(record, space)
-        record.note("header", {**record.header, "trials": max(space.num_trials, len(record.trials()))})
-        if is_finished(record) and not record.notes()["open"]:
+        trials = num_trials(record, space, given=options.trials_given)
+        record.note("header", {**record.header, "trials": trials})
+        if is_finished(record) and not record.notes().get("open", True):
             return outcome_of(record, uri)
-        return _run(space, record, uri, options, remarks=changes)
+        return _run(space, record, uri, options, [f"changed since the study began: {change}" for change in changes])
 
 
-def _run(space: Space, record: Record, uri: str, options: Options, remarks: Sequence[str] = ()) -> Outcome:
+def _run(space: Space, record: Record, uri: str, options: Options, remarks: Sequence[str]) -> Outcome:
     started = time.monotonic()
     record.note("open", True)
-    tracker = Tracker(record, uri=uri, experiment=space.name)
+    tracker = (NoTracker if options.offline else Tracker)(record, uri=uri, experiment=space.name)
+    hopeless: str | None = None
     status: Status = "FAILED"
-    hopeless = None
-    try:
-        with Display(record, quiet=options.quiet) as display, stop_signals(display.line) as stopped:
+    with Display(record, quiet=options.quiet) as display, stop_signals(display.line) as stop:
+        try:
+            display.line(f"study {record.name} in {record.folder}")
             for remark in remarks:
-                display.line(f"changed since the study began: {remark}")
-            tracker.start()
-            hopeless = _search(space, record, display, tracker, options, stopped)
-            _send_weights(record, tracker)
-            finish(record, tracker, trial_folder)
-        status = "KILLED" if record.trials("running") else "FAILED" if hopeless else "FINISHED"
-    finally:
-        unsent = tracker.finish(status)
+                display.line(remark)
+            with suppress(KeyboardInterrupt):
+                tracker.start()
+                hopeless = _search(space, record, display, tracker, options, stop)
+            _tidy(space, record, display, tracker)
+            if not stop():
+                finish(record, tracker)
+            status = "FAILED" if hopeless else "FINISHED" if is_finished(record) else "KILLED"
+        finally:
+            stop.polite = True  # what is left is short, and MLflow is to hear how it ended
+            unsent = tracker.finish(status, within_s=stop.left_s)
     run_ids = {trial.number: run_id for trial in record.trials() if (run_id := tracker.run_id(trial.number))}
     seconds = record.notes().get("end", {}).get("seconds", 0.0) + time.monotonic() - started
     record.note("end", {"seconds": seconds, "hopeless": hopeless, "unsent": unsent, "run_ids": run_ids})
@@ -124,16 +135,32 @@ def _run(space: Space, record: Record, uri: str, options: Options, remarks: Sequ
 
 
 def _search(
-    space: Space, record: Record, display: Display, tracker: Tracker, options: Options, stop: Callable[[], bool]
+    space: Space, record: Record, display: Display, tracker: Tracker, options: Options, stop: StopRequest
 ) -> str | None:
     """Run the trials that are left. Returns why none can succeed, if that is so."""
     with cluster(options.address, num_gpus=options.num_gpus):
         share = slots(space.resources)
         ground = _prepared(space, record, display, share)
+        _warm_up(record, ground, options.warm_start, display)
         tracker.touch()
-        tuner = _tuner(ground, record, share, changed=_told(record, display, tracker), stop=stop)
+        tuner = _tuner(ground, record, share, changed=_told(space, record, display, tracker), stop=stop)
+        stop.polite = True
         tuner.run()
     return tuner.hopeless
+
+
+def _tidy(space: Space, record: Record, display: Display, tracker: Tracker) -> None:
+    """Leave on the disk what is needed: to go on, or, of a finished study, the weights of its best trials."""
+    keep = space.resources.keep
+    checkpoints.prune(record, record.trials(), keep)
+    if not is_finished(record):
+        return
+    files = checkpoints.export_weights(record, keep)
+    for number, file in files.items():
+        tracker.log_artifact(file, number=number)
+    if files:
+        size_mb = checkpoints.size_bytes(record) / 1e6
+        display.line(f"kept the weights of {numbered(sorted(files), limit=keep)}, the best ({size_mb:.1f} MB)")
 
 
 def outcome_of(record: Record, uri: str) -> Outcome:
@@ -152,15 +179,25 @@ def outcome_of(record: Record, uri: str) -> Outcome:
 
 def _prepared(space: Space, record: Record, display: Display, share: Slots) -> Ground:
     """The data of a study, opened, its features built, and what they are written into the record."""
-    display.line(f"trials run {share}")
-    ground = prepare(space, device="cuda" if share.gpus else "cpu", progress=not display.quiet)
+    device, precision = "cuda" if share.gpus else "cpu", record.header.get("precision")
+    ground = prepare(space, device=device, precision=precision, progress=not display.quiet)
     check_data(record, ground.header()["digests"])
     clips = ground.open_clips(progress=not display.quiet)
     notes = (*ground.notes, *clips.notes)
     for note in notes:
         display.line(note)
     record.note("header", {**record.header, **ground.header(), "notes": notes})
+    for line in (*plan_lines(ground, share), f"weights of the best {space.resources.keep} are kept (resources.keep)"):
+        display.line(line)
     return ground
+
+
+def _warm_up(record: Record, ground: Ground, earlier: Record | None, display: Display) -> None:
+    """Take into the record what an earlier study found, once; a study that goes on has it already."""
+    if warmstart.NOTE not in record.notes() and earlier is not None:
+        record.note(warmstart.NOTE, warmstart.usable(earlier, ground.space, ground.header()["digests"]))
+    if warmstart.NOTE in record.notes():
+        display.line(warmstart.said(record.notes()[warmstart.NOTE]))
 
 
 def _tuner(
@@ -168,25 +205,13 @@ def _tuner(
 ) -> Tuner:
     space = ground.space
     sampler = Sampler(space, ground.network_key, slots=share.count)
+    sampler.learn(record.notes().get(warmstart.NOTE, {"results": []})["results"])
     sampler.restore(record.trials())
-
-    def spec(trial: TrialRecord) -> dict[str, Any]:
-        return {
-            "params": dict(trial.params),
-            "seed": trial.seed,
-            "data": space.data.model_dump(),
-            "epochs": space.budget.full,
-            "rungs": space.budget.rungs(),
-            "folder": str(trial_folder(record, trial.number)),
-            "threads": share.cpus_per_trial,
-            "gpu_trials": share.trials_per_gpu,
-        }
-
     return Tuner(
         record,
         sampler,
         trainable=TrainingTrial,
-        specs=spec,
+        specs=lambda trial: trial_spec(space, record, share, trial),
         metric=space.search.metric,
         mode=space.search.mode,
         budget=space.budget,
@@ -197,7 +222,22 @@ def _tuner(
     )
 
 
-def _told(record: Record, display: Display, tracker: Tracker) -> Callable[[int], None]:
+def trial_spec(space: Space, record: Record, share: Slots, trial: TrialRecord) -> dict[str, Any]:
+    """What a trial's worker is told (search.trial)."""
+    return {
+        "params": dict(trial.params),
+        "seed": trial.seed,
+        "data": space.data.model_dump(),
+        "epochs": space.budget.full,
+        "rungs": space.budget.rungs(),
+        "known_epochs": len(trial.epochs),
+        "folder": str(trial_folder(record, trial.number)),
+        "threads": share.cpus_per_trial,
+        "gpu_trials": share.trials_per_gpu,
+    }
+
+
+def _told(space: Space, record: Record, display: Display, tracker: Tracker) -> Callable[[int], None]:
     """What happens after each change of a trial's record."""
 
     def changed(number: int) -> None:
@@ -205,36 +245,12 @@ def _told(record: Record, display: Display, tracker: Tracker) -> Callable[[int],
         trials = record.trials()
         display.update(trials)
         if trials[number].state != "running":
-            prune_checkpoints(record, trials)
+            checkpoints.prune(record, trials, space.resources.keep)
 
     return changed
 
 
-def trial_folder(record: Record, number: int) -> Path:
-    return record.folder / "trials" / f"{number:05d}"
-
-
-def prune_checkpoints(record: Record, trials: list[TrialRecord]) -> None:
-    """Delete the checkpoints that no longer matter: those of ended trials that are not among the best."""
-    best = ranked(trials, record.header["metric"], record.header["mode"])[:KEEP]
-    wanted = {trial.number for trial in trials if trial.state == "running"} | {trial.number for trial in best}
-    for folder in (record.folder / "trials").glob("*"):
-        if int(folder.name) not in wanted:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _send_weights(record: Record, tracker: Tracker) -> None:
-    """Weights of the best trials, without pickled code, into their folders and to MLflow."""
-    for trial in ranked(record.trials(), record.header["metric"], record.header["mode"])[:KEEP]:
-        folder = trial_folder(record, trial.number)
-        state = torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True)
-        save_file(
-            {name: tensor.contiguous() for name, tensor in state["model"].items()}, folder / "weights.safetensors"
-        )
-        tracker.log_artifact(folder / "weights.safetensors", number=trial.number)
-
-
-def header(space: Space, study: str) -> dict[str, Any]:
+def header(space: Space, study: str, options: Options) -> dict[str, Any]:
     """What a record knows of its study before the data are open."""
     return {
         "space": space.name,
@@ -245,6 +261,7 @@ def header(space: Space, study: str) -> dict[str, Any]:
         "metric": space.search.metric,
         "mode": space.search.mode,
         "trials": space.num_trials,
+        "trials_given": options.trials_given,
         "max_epochs": space.budget.full,
         "rungs": list(space.budget.rungs()),
         "resources": space.resources.model_dump(mode="json"),
@@ -277,22 +294,3 @@ def _git_commit() -> str | None:
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout.strip() or None
-
-
-@contextmanager
-def stop_signals(say: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
-    """Ctrl-C or SIGTERM asks to stop politely, which the yielded function tells; a second ends the process at once."""
-    asked: list[int] = []
-
-    def handle(number: int, frame: Any) -> None:
-        if asked:
-            os._exit(128 + number)
-        asked.append(number)
-        say("stopping: running trials keep their checkpoints (once more ends at once)")
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

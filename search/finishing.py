@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
+from safetensors.torch import load_file
+from torch import Tensor
 
 from mgc.clips import clip_shape, open_clips
 from mgc.config import TrainingConfig
@@ -21,13 +22,15 @@ from mgc.models import effective_network, model_class
 from mgc.saved import save_model
 from mgc.splits import Part
 from mgc.train import Training
+from search.checkpoints import WEIGHTS, CheckpointError, load, trial_folder
 from search.overview import Heading, ranked
 from search.predictions import VALIDATION, Pictures, keep
+from search.prepare import trial_config
 from search.record import Record, TrialRecord
 from search.report import study_answer, write_report
 from search.sections import Material
 from search.tracking import Tracker
-from search.trial import CHECKPOINT, config_of, device
+from search.trial import device
 
 MODEL = "model"
 """The folder of the study's model, in its own."""
@@ -39,10 +42,10 @@ STAIR_STEPS = 24
 _log = logging.getLogger(__name__)
 
 
-def finish(record: Record, tracker: Tracker, checkpoint_of: Callable[[Record, int], Path]) -> None:
+def finish(record: Record, tracker: Tracker) -> None:
     """Leave model, predictions and report in the study's folder, and send them to MLflow."""
-    for step in (lambda: keep_best(record, checkpoint_of), lambda: note_stairs(record)):
-        _try(step, "the best model")
+    _try(lambda: keep_best(record), "the best model")
+    _try(lambda: note_stairs(record), "the steps of the searched params")
     _try(lambda: send_report(record, tracker), "the report")
 
 
@@ -61,21 +64,20 @@ def send_report(record: Record, tracker: Tracker) -> None:
         tracker.log_artifact(record.folder / MODEL)
 
 
-def keep_best(record: Record, checkpoint_of: Callable[[Record, int], Path]) -> None:
+def keep_best(record: Record) -> None:
     """The best trial's model and what it says of the validation part; that of a confirmed model is left."""
     heading = Heading.of(record.header)
     if record.notes().get("confirmed_model"):
         return
     for best in ranked(record.trials(), heading.metric, heading.mode)[:1]:
-        checkpoint = checkpoint_of(record, best.number) / CHECKPOINT
-        training = trained(config_of(spec_of(record, best)), checkpoint)
+        training = trained(trial_config(spec_of(record, best)), trial_folder(record, best.number))
         save_model(record.folder / MODEL, training, about=about(record, best))
         said = training.predict("validation")
         keep(record.folder / VALIDATION, said, wrong_pictures(training.config, said))
 
 
 def spec_of(record: Record, trial: TrialRecord) -> dict[str, Any]:
-    """What `config_of` needs of a trial, from the record."""
+    """What `trial_config` needs of a trial, from the record."""
     header = record.header
     params, data = dict(trial.params), header["canonical"]["data"]
     return {"params": params, "seed": trial.seed, "data": data, "epochs": header["max_epochs"]}
@@ -83,16 +85,28 @@ def spec_of(record: Record, trial: TrialRecord) -> dict[str, Any]:
 
 def trained(
     config: TrainingConfig,
-    checkpoint: Path,
+    folder: Path,
     *,
     parts: Sequence[Part] = ("train", "validation"),
     train_on: Sequence[Part] = ("train",),
 ) -> Training:
-    """A training as its checkpoint left it, with these parts opened."""
+    """A training with the weights that a trial left in its folder, and with these parts opened."""
     clips = open_clips(config, device=device(), parts=parts, train_on=train_on, progress=False)
     training = Training(config, clips, device())
-    training.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True))
+    training.model.load_state_dict(weights(folder))
+    training.epochs_done = config.epochs
     return training
+
+
+def weights(folder: Path) -> dict[str, Tensor]:
+    """The weights of a complete trial; CheckpointError where its folder has none."""
+    if (folder / WEIGHTS).is_file():
+        return load_file(folder / WEIGHTS)
+    state = load(folder)
+    if state is None:
+        raise CheckpointError(f"{folder}: has no weights any more")
+    found: dict[str, Tensor] = state["model"]
+    return found
 
 
 def about(record: Record, trial: TrialRecord) -> dict[str, Any]:
@@ -142,7 +156,7 @@ def _step(record: Record, trial: TrialRecord, name: str, ends: list[float], data
     spec = spec_of(record, trial)
 
     def is_same(value: float) -> bool:
-        config = config_of({**spec, "params": {**spec["params"], name: value}})
+        config = trial_config({**spec, "params": {**spec["params"], name: value}})
         return effective_network(config, clip_shape(config, dataset), len(dataset.genres)) == trial.network
 
     return [_edge(trial.params[name], end, is_same) for end in ends]

@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mgc.cache import built
 from mgc.config import ConfigError
 from search import projection
 from search.overview import Heading
@@ -237,7 +238,18 @@ def _quiet_client(uri: str) -> MlflowClient:
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    if uri.startswith("sqlite:///"):
+        # Whole or not at all: MLflow does not go on with a file whose tables a killed process has half made.
+        built(_sqlite_path(uri), lambda path: _close(MlflowClient(f"sqlite:///{path}")))
     return MlflowClient(uri)
+
+
+def _close(client: MlflowClient) -> None:
+    """Have a client make its tables, and leave nothing of them in memory."""
+    client.search_experiments(max_results=1)
+    store = client._tracking_client.store
+    if engine := getattr(store, "engine", None):
+        engine.dispose()
 
 
 def default_uri(out: Path) -> str:
@@ -265,6 +277,8 @@ def _is_new_sqlite(path: Path) -> bool:
         with path.open("ab+") as file:
             file.seek(0)
             start = file.read(16)
+        if not start:
+            path.unlink()
     except OSError as error:
         raise TrackingError(f"tracking file {path} cannot be written: {error.strerror}") from None
     if start and not start.startswith(b"SQLite format 3"):

@@ -5,16 +5,17 @@ It knows mgc, torch included, and the space; not Ray, Optuna or MLflow.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from mgc.clips import Clips, clip_shape, open_clips
-from mgc.config import ConfigError
+from mgc.config import ConfigError, DataConfig, TrainingConfig, training_config
 from mgc.datasets import Dataset, open_dataset
 from mgc.models import check_shape, effective_network, num_weights
 from mgc.splits import Split, make_split
 from mgc.train import choose_precision
+from search.corners import corners
 from search.space import Param, Space
 
 MAX_STORES = 8
@@ -56,34 +57,53 @@ class Ground:
     def open_clips(self, *, device: str = "cpu", progress: bool = True) -> Clips:
         """Build the features that the trials will share, and return the clips of one of the space's configs."""
         configs = [self.space.check_params(params) for params in self.space.sample(64)]
-        settings = {config.features: config for config in configs}
+        longest_last = sorted(configs, key=lambda config: config.clips.clip_seconds)  # may be too long for every track
+        settings = {config.features: config for config in longest_last}
         if len(settings) <= MAX_STORES:
             for config in settings.values():
                 open_clips(config, device=device, progress=progress)
         return open_clips(configs[0], device=device, progress=progress)
 
 
-def prepare(space: Space, *, device: str, progress: bool = True, make: bool = True) -> Ground:
-    """Open the data of a space and decide what is decided once per study. `make=False` makes no synthetic music.
+def trial_config(spec: Mapping[str, Any]) -> TrainingConfig:
+    """The typed config of one trial: its `params`, `seed`, `data` and full `epochs`."""
+    config = training_config(spec["params"], data=DataConfig.checked(spec["data"]), epochs=spec["epochs"])
+    return replace(config, seed=spec["seed"])
+
+
+def prepare(
+    space: Space, *, device: str, precision: str | None = None, progress: bool = True, make: bool = True
+) -> Ground:
+    """Open the data of a space and decide what is decided once per study: `precision` is what was decided before, if it
+    was. `make=False` makes no synthetic music.
 
     Raises ConfigError for data that is not there or cannot be split so, and for clips that no model here can take.
     """
     dataset = open_dataset(space.data.dataset, progress=progress, make=make)
     split = make_split(dataset, space.check_params(space.sample(1)[0]).data)
     space, notes = _without_fixed_features(space, dataset)
-    ground = Ground(space=_with_precision(space, device), dataset=dataset, split=split, notes=notes)
-    for params in ground.space.sample(16):
-        config = ground.space.check_params(params)
-        check_shape(config, clip_shape(config, dataset))
-    return ground
+    _check_clips(space, dataset)
+    space = _with_precision(space, precision or choose_precision(device))
+    return Ground(space=space, dataset=dataset, split=split, notes=notes)
 
 
-def _with_precision(space: Space, device: str) -> Space:
+def _check_clips(space: Space, dataset: Dataset) -> None:
+    """ConfigError for clips that a model of the space cannot take, tried at the ends of all domains together."""
+    known: set[Hashable] = set()
+    for params in corners(space.params):
+        config = space.check_params(params)
+        shape = clip_shape(config, dataset)
+        if (config.model, shape) not in known:
+            known.add((config.model, shape))
+            check_shape(config, shape)
+
+
+def _with_precision(space: Space, decided: str) -> Space:
     """`precision: auto` becomes a value that every trial of the study has, resumed and repeated ones too."""
     asked = space.params.get("precision", Param(name="precision", value="auto"))
     if asked.domain is not None or asked.value != "auto":
         return space
-    return replace(space, params={**space.params, "precision": replace(asked, value=choose_precision(device))})
+    return replace(space, params={**space.params, "precision": replace(asked, value=decided)})
 
 
 def _without_fixed_features(space: Space, dataset: Dataset) -> tuple[Space, tuple[str, ...]]:
@@ -92,7 +112,7 @@ def _without_fixed_features(space: Space, dataset: Dataset) -> tuple[Space, tupl
     """
     if dataset.precomputed is None:
         return space, ()
-    facts = {**dataset.precomputed.facts, "n_mels": dataset.precomputed.bins}
+    facts = {"spectrogram": "log_mel", **dataset.precomputed.facts, "n_mels": dataset.precomputed.bins}
     given = [space.params[key] for key in FIXED_BY_FILE if key in space.params]
     for param in given:
         if param.domain is not None:
@@ -101,7 +121,7 @@ def _without_fixed_features(space: Space, dataset: Dataset) -> tuple[Space, tupl
             raise ConfigError(
                 f"params.{param.name} must be {facts[param.name]} as in {dataset.name}, got {param.value}"
             )
-    known = {"n_mels": Param(name="n_mels", value=dataset.precomputed.bins)}
+    known = {key: Param(name=key, value=facts[key]) for key in FIXED_BY_FILE if key in facts}
     others = [param.name for param in given if param.name not in facts]
     rest = {name: param for name, param in space.params.items() if name not in FIXED_BY_FILE}
     notes = (f"{', '.join(others)} left out: the features in {dataset.name} are computed already",) if others else ()

@@ -7,6 +7,7 @@ nothing of Ray or MLflow. One driver writes (it holds the study's lock), anybody
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -16,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -43,7 +44,11 @@ _EPOCH = "epoch/"
 
 
 class RecordError(ConfigError):
-    """A study's folder that cannot be used: not there, not a record, or in another driver's hands."""
+    """A study's folder that cannot be used: not there, not a record, not writable, or in another driver's hands."""
+
+
+class NotBegunError(RecordError):
+    """A folder in which no study has begun: its driver was killed before there was a record."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +67,7 @@ class TrialRecord:
     network: str
     """Key of its effective network."""
     repeat: int
-    """How many trials of the same effective network came before it."""
+    """How many trials of the same effective network, on the same fold, came before it; a warm start's included."""
     state: State
     reason: str | None
     """Why it failed, or what stopped it."""
@@ -120,31 +125,41 @@ class Record:
     def create(cls, folder: Path, header: Mapping[str, Any]) -> Record:
         """A new record; `header` must be JSON and say `metric` and `mode` (strings, or lists of equal length).
 
-        Raises RecordError where the folder cannot be written.
+        It is there with its header or not at all. Raises RecordError where the folder cannot be written, or has one.
         """
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            storage = _storage(folder)
-        except OSError as error:
-            raise RecordError(f"{folder}: cannot write the study's folder: {error.strerror}") from None
+        if has_begun(folder):
+            raise RecordError(f"{folder}: there is a study already")
         modes = header["mode"] if isinstance(header["mode"], list | tuple) else [header["mode"]]
         directions = [StudyDirection.MAXIMIZE if mode == "max" else StudyDirection.MINIMIZE for mode in modes]
-        study_id = storage.create_new_study(directions, folder.name)
-        record = cls(folder, storage, study_id)
-        record.note("header", json.loads(json.dumps(header)))
-        return record
+        partial = folder / f"{JOURNAL}.new"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            partial.unlink(missing_ok=True)
+            storage = _storage(partial)
+            study_id = storage.create_new_study(directions, folder.name)
+            storage.set_study_user_attr(study_id, "header", json.loads(json.dumps(header)))
+            partial.replace(folder / JOURNAL)
+        except OSError as error:
+            raise unwritable(folder, error) from None
+        return cls.open(folder)
 
     @classmethod
     def open(cls, folder: Path) -> Record:
-        """An existing record; RecordError where there is none. The torn last line of a killed driver is ignored."""
+        """An existing record; the torn last line of a killed driver is ignored.
+
+        Raises RecordError where there is none that can be read, NotBegunError where none has begun.
+        """
         if not (folder / JOURNAL).is_file():
-            raise RecordError(f"{folder}: no study here (there is no {JOURNAL})")
-        storage = _storage(folder)
+            raise NotBegunError(f"{folder}: no study here (there is no {JOURNAL})")
+        try:
+            storage = _storage(folder / JOURNAL)
+        except OSError as error:
+            raise RecordError(f"{folder / JOURNAL}: cannot be read: {error.strerror}") from None
+        except (ValueError, LookupError, TypeError) as error:
+            raise RecordError(f"{folder / JOURNAL} is damaged: {' '.join(str(error).split())}") from None
         studies = storage.get_all_studies()
         if not studies or "header" not in studies[0].user_attrs:
-            raise RecordError(
-                f"{folder}: the study ended before it began (its record has no header); delete the folder"
-            )
+            raise NotBegunError(f"{folder}: the study ended before it began (its record has no header)")
         record = cls(folder, storage, studies[0]._study_id)
         record._next_order = 1 + max((int(e["order"]) for t in record.trials() for e in t.epochs), default=-1)
         return record
@@ -228,6 +243,20 @@ class Record:
         return self.storage.get_trial_id_from_study_id_trial_number(self.study_id, number)
 
 
+def has_begun(folder: Path) -> bool:
+    """Whether a folder holds a study's record. RecordError for one that cannot be read."""
+    try:
+        Record.open(folder)
+    except NotBegunError:
+        return False
+    return True
+
+
+def unwritable(folder: Path, error: OSError) -> RecordError:
+    """What is said of a study's folder that cannot be written: a full disk, a quota, missing rights."""
+    return RecordError(f"{folder}: cannot write the study's folder: {error.strerror or error}")
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold a study's folder for one driver; the lock goes with the process, however that ends.
@@ -238,18 +267,26 @@ def locked(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         handle = (folder / "lock").open("a+")
     except OSError as error:
-        raise RecordError(f"{folder}: cannot write the study's folder: {error.strerror}") from None
+        raise unwritable(folder, error) from None
     with handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             handle.seek(0)
             raise RecordError(f"study {folder.name} is running already: {handle.read().strip()}") from None
+        _sign(handle, folder)
+        drop_torn_line(folder / JOURNAL)
+        yield
+
+
+def _sign(handle: IO[str], folder: Path) -> None:
+    """Say in the lock who holds it."""
+    try:
         handle.truncate(0)
         handle.write(f"pid {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
         handle.flush()
-        drop_torn_line(folder / JOURNAL)
-        yield
+    except OSError as error:
+        raise unwritable(folder, error) from None
 
 
 def drop_torn_line(journal: Path) -> None:
@@ -275,9 +312,31 @@ class _StudyLock(JournalFileOpenLock):
         return None
 
 
-def _storage(folder: Path) -> JournalStorage:
-    journal = str(folder / JOURNAL)
-    return JournalStorage(JournalFileBackend(journal, lock_obj=_StudyLock(journal)))
+class _Journal(JournalFileBackend):
+    """Optuna's file of lines, of which a line is written whole or not at all: a full disk leaves none half done."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path), lock_obj=_StudyLock(str(path)))
+        self._path = path
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
+        try:
+            with self._path.open("ab", buffering=0) as file:
+                before = file.seek(0, os.SEEK_END)
+                try:
+                    if file.write(lines) != len(lines):
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                    os.fsync(file.fileno())
+                except OSError:
+                    file.truncate(before)
+                    raise
+        except OSError as error:
+            raise unwritable(self._path.parent, error) from None
+
+
+def _storage(journal: Path) -> JournalStorage:
+    return JournalStorage(_Journal(journal))
 
 
 def _trial_record(trial: FrozenTrial) -> TrialRecord:
@@ -294,7 +353,7 @@ def _trial_record(trial: FrozenTrial) -> TrialRecord:
         network=own["network"],
         repeat=own["repeat"],
         state=_STATES[trial.state],
-        reason=own.get("reason"),
+        reason=own.get("reason") if trial.state in (TrialState.FAIL, TrialState.PRUNED) else None,
         reuse=own.get("reuse"),
         epochs=tuple(own[key] for key in sorted(own) if key.startswith(_EPOCH)),
         facts={key: own[key] for key in own if key not in known and not key.startswith(_EPOCH)},

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mgc.config import ConfigError
-from search.record import JOURNAL, Record, RecordError
+from mgc.config import ConfigError, nearest
+from search.record import JOURNAL, Record, RecordError, has_begun
 from search.space import Space, difference
 
 NUMERIC_FORMS = {"uniform", "loguniform", "int", "logint"}
@@ -37,27 +38,52 @@ def is_finished(record: Record) -> bool:
     return len(trials) >= record.header["trials"] and all(trial.state != "running" for trial in trials)
 
 
-def resumable(out: Path, space: str, name: str | None) -> Path | None:
-    """The folder of the named study, or of the newest unfinished one, or of the newest; None where there is none."""
-    if name is not None:
-        if not (out / name / JOURNAL).is_file():
-            known = ", ".join(record.name for record in studies(out, space)) or "none"
-            raise ResumeError(f"no study {name!r} of {space} in {out} (there is {known})", "resume")
-        return out / name
+def folder_to_resume(out: Path, space: str, name: str | None) -> Path:
+    """Where to go on: the named study, or the newest unfinished one, or the newest; a new one where there is none.
+
+    A folder in which a killed driver left no record yet counts as unfinished. ResumeError for a name that looks like
+    a slip for one that is there.
+    """
     found = studies(out, space)
+    if name is not None:
+        _check_name(out, name, [record.name for record in found])
+        return out / name
+    empty = _numbered(out, space).get(max(_numbered(out, space), default=0))
+    if empty is not None and not has_begun(empty):
+        return empty
     unfinished = [record for record in found if not is_finished(record)]
-    return next((record.folder for record in [*unfinished, *found]), None)
+    return next((record.folder for record in [*unfinished, *found]), None) or folder_to_start(out, space, None)
 
 
-def next_folder(out: Path, space: str, name: str | None) -> Path:
+def folder_to_start(out: Path, space: str, name: str | None) -> Path:
     """Where a new study lives: `out/NAME`, or the next free `out/SPACE-NNN`. ResumeError for a name that is taken."""
     if name is not None:
-        if (out / name / JOURNAL).is_file():
+        if has_begun(out / name):
             raise ResumeError(f"study {name} is there already: --resume {name} goes on with it", "name")
         return out / name
+    return out / f"{space}-{max(_numbered(out, space), default=0) + 1:03d}"
+
+
+def num_trials(record: Record, space: Space, *, given: bool) -> int:
+    """How many trials a study that goes on is to have: those asked for now (`given`: on the command line), else those
+    that the command line asked for when it began, else the file's; never fewer than there are.
+    """
+    header = record.header
+    asked = space.num_trials if given or not header.get("trials_given") else header["trials"]
+    return max(asked, len(record.trials()))
+
+
+def _numbered(out: Path, space: str) -> dict[int, Path]:
+    """The folders SPACE-NNN by number."""
     pattern = re.compile(rf"{re.escape(space)}-(\d+)")
-    taken = [int(match[1]) for path in out.glob(f"{space}-*") if (match := pattern.fullmatch(path.name))]
-    return out / f"{space}-{max(taken, default=0) + 1:03d}"
+    return {int(match[1]): path for path in out.glob(f"{space}-*") if (match := pattern.fullmatch(path.name))}
+
+
+def _check_name(out: Path, name: str, known: list[str]) -> None:
+    if (out / name).is_dir() or name in known:
+        return
+    if difflib.get_close_matches(name, known, cutoff=0.8):
+        raise ResumeError(f"no study {name!r} in {out}{nearest(name, known)}", "resume")
 
 
 def check_space(record: Record, space: Space) -> list[str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,14 +16,18 @@ from search.space import Space
 
 if TYPE_CHECKING:
     from search.driver import Outcome
+    from search.record import Record
 
+DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a study. Returns 0, 1 for a study without a complete trial, 2 for a mistake of the user's, 130 if stopped."""
-    given = parser().parse_args(arguments)
+    given = parsed(arguments)
     try:
+        if given.rerun is not None:
+            return _rerun(given)
         space = Space.load(given.space, profile=given.profile, data=given.data, overrides=overrides(given))
         if given.dry_run:
             from search.dryrun import dry_run
@@ -32,10 +38,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE
+    except OSError as error:
+        if error.errno not in DISK_IS_FULL:
+            raise
+        print(f"error: {error.filename or 'disk'}: {error.strerror}", file=sys.stderr)
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        print("interrupted before the study began", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line; what is no study's ends the process with argparse's line and status 2."""
+    made = parser()
+    given = made.parse_args(arguments)
+    if (given.space is None) == (given.rerun is None):
+        made.error("either SPACE.yaml or --rerun STUDY/TRIAL is needed")
+    return given
 
 
 def overrides(given: argparse.Namespace) -> list[str]:
-    """The --set options, and the options that are short for one."""
+    """The --set options, and --trials, which is short for one."""
+    if given.trials is not None and given.trials < 1:
+        raise ConfigError(f"--trials must be >= 1, got {given.trials}")
     return [*given.set, *([f"search.trials={given.trials}"] if given.trials is not None else [])]
 
 
@@ -46,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="What counts, last first: --set, --data, --profile, the file.",
     )
     add = made.add_argument
-    add("space", metavar="SPACE.yaml", type=Path, help="the space file")
+    add("space", metavar="SPACE.yaml", type=Path, nargs="?", help="the space file")
     add(
         "--data",
         metavar="NAME|DIR|FILE",
@@ -63,6 +88,13 @@ def parser() -> argparse.ArgumentParser:
     add("--trials", metavar="N", type=int, help="number of trials (default: the file's)")
     add("--name", metavar="X", help="name of the study (default: the space's with the next number)")
     add("--resume", metavar="NAME", nargs="?", const="", help="go on with a study (default: the newest unfinished one)")
+    add(
+        "--warm-start",
+        metavar="STUDY",
+        help="let the sampler begin with an earlier study's results: a name, or a folder",
+    )
+    add("--rerun", metavar="STUDY/TRIAL", help="train one trial again from its record and compare the scores")
+    add("--offline", action="store_true", help="tell MLflow nothing; python -m search.tracking sync STUDY does later")
     add("--out", metavar="DIR", type=Path, default=Path("runs"), help="where studies are kept (default: %(default)s)")
     add("--address", metavar="auto|HOST", help="Ray cluster to join (default: one running here, else one of its own)")
     add("--tracking-uri", metavar="URI", help="MLflow's (default: $MLFLOW_TRACKING_URI, else OUT/mlflow.db)")
@@ -79,6 +111,9 @@ def _run(space: Space, given: argparse.Namespace) -> int:
 
     options = Options(
         out=given.out,
+        offline=given.offline,
+        warm_start=_earlier(given),
+        trials_given=any(setting.split("=")[0].strip() == "search.trials" for setting in overrides(given)),
         name=given.resume or given.name,
         resume=given.resume is not None,
         address=given.address,
@@ -97,17 +132,38 @@ def _run(space: Space, given: argparse.Namespace) -> int:
     if given.json:
         print(json.dumps(result(outcome)), flush=True)
     if outcome.interrupted:
+        print(f"stopped; to go on: {following(outcome, given)}", file=sys.stderr)
         return EXIT_INTERRUPTED
     return EXIT_FAILED if outcome.best is None else 0
+
+
+def _earlier(given: argparse.Namespace) -> Record | None:
+    """The study of --warm-start."""
+    from search.record import Record
+
+    if given.warm_start is None:
+        return None
+    folder = Path(given.warm_start)
+    return Record.open(folder if folder.is_dir() else given.out / given.warm_start)
+
+
+def _rerun(given: argparse.Namespace) -> int:
+    from search.rerun import rerun
+
+    return 0 if rerun(given.out, given.rerun) else EXIT_FAILED
 
 
 def following(outcome: Outcome, given: argparse.Namespace) -> str:
     """The command to type next."""
     from search.tracking import redacted
 
-    if outcome.interrupted:
-        return f"python -m search.run {given.space} --resume {outcome.record.name} --out {given.out}"
-    return f"mlflow ui --backend-store-uri {redacted(outcome.tracking_uri)}"
+    if not outcome.interrupted:
+        return f"mlflow ui --backend-store-uri {redacted(outcome.tracking_uri)}"
+    values = {"--profile": given.profile, "--data": given.data, "--address": given.address, "--out": given.out}
+    options = [word for name, value in values.items() if value is not None for word in (name, str(value))]
+    settings = [word for setting in given.set for word in ("--set", setting)]
+    words = [str(given.space), "--resume", outcome.record.name, *options, *settings]
+    return f"python -m search.run {shlex.join(words)}"
 
 
 def result(outcome: Outcome) -> dict[str, Any]:

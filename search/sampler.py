@@ -25,6 +25,9 @@ from search.space import Space
 STARTUP_TRIALS = 10
 """Results that a Bayesian sampler waits for, at least; until then proposals spread over the space."""
 
+Training = tuple[str, int | None]
+"""An effective network and the fold that it is trained on: what may be repeated with another seed."""
+
 
 class Sampler:
     """Proposes a study's trials, one after another.
@@ -41,8 +44,8 @@ class Sampler:
         self._grid = space.grid() if space.search.sampler == "grid" else None
         self._study = optuna.create_study(direction="maximize" if space.search.mode == "max" else "minimize")
         self._pending: dict[int, Trial] = {}
-        self._networks: Counter[str] = Counter()
-        self._trained: dict[str, int] = {}
+        self._networks: Counter[Training] = Counter()
+        self._trained: dict[Training, int] = {}
         self._results = 0
 
     @property
@@ -54,16 +57,28 @@ class Sampler:
         """Take over what a record holds, in the order of the trials' numbers."""
         for trial in trials:
             self._pending[trial.number] = self._known(trial.labels, trial.distributions)
-            self._networks[trial.network] += 1
+            self._networks[trial.network, trial.params.get("fold")] += 1
             if trial.state != "running":
                 self.tell(trial)
+
+    def learn(self, results: Iterable[Mapping[str, Any]]) -> None:
+        """Take over results of an earlier study (search.warmstart): before `restore`, in the same order each time."""
+        for result in results:
+            given = result["params"]
+            params, domains = self._walk(lambda name, _: given[name])  # noqa: B023 - it is called here, at once
+            labels = {name: stored(domain, params[name]) for name, domain in domains.items()}
+            trial = self._known(labels, {name: distribution(domain) for name, domain in domains.items()})
+            self._networks[self._network_key(params), params.get("fold")] += 1
+            self._tell(trial, result["state"], result["score"], result["epoch"])
+            self._results += 1
 
     def propose(self, number: int) -> Proposal:
         """The trial of that number, which must be the next one. The same results so far give the same proposal."""
         params, domains = self._enter(number, self._chooser(number))
         network = self._network_key(params)
-        repeat = self._networks[network]
-        self._networks[network] += 1
+        training = (network, params.get("fold"))
+        repeat = self._networks[training]
+        self._networks[training] += 1
         return Proposal(
             params=params,
             varying={name: params[name] for name in domains},
@@ -72,23 +87,27 @@ class Sampler:
             seed=self._seed(params, repeat),
             network=network,
             repeat=repeat,
-            reuse=self._trained.get(network) if self.space.search.on_repeat == "reuse" else None,
+            reuse=self._trained.get(training) if self.space.search.on_repeat == "reuse" else None,
         )
 
     def tell(self, trial: TrialRecord) -> None:
         """How a trial ended: a complete one with its score, a stopped one with how far it had come."""
         pending = self._pending.pop(trial.number)
         score = trial.score(self.space.search.metric)
-        if trial.state == "complete" and score is not None:
-            self._study.tell(pending, score)
-        elif trial.state == "stopped" and score is not None:
-            pending.report(score, step=int(trial.last["epoch"]))
-            self._study.tell(pending, state=TrialState.PRUNED)
-        else:
+        if trial.state == "failed" or score is None:
             self._study.tell(pending, state=TrialState.FAIL)
             return
+        self._tell(pending, trial.state, score, int(trial.last["epoch"]))
         self._results += 1
-        self._trained.setdefault(trial.network, trial.number)
+        self._trained.setdefault((trial.network, trial.params.get("fold")), trial.number)
+
+    def _tell(self, trial: Trial, state: str, score: float, epoch: int) -> None:
+        """A result in Optuna's words: what a stopped trial had reached is worth less than a complete one's score."""
+        if state == "complete":
+            self._study.tell(trial, score)
+        else:
+            trial.report(score, step=epoch)
+            self._study.tell(trial, state=TrialState.PRUNED)
 
     def _chooser(self, number: int) -> Callable[[str, Domain], Any] | None:
         """What chooses the values of that trial; None leaves it to Optuna."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -87,6 +88,37 @@ class Resources(Section):
 
     cpus_per_trial: Annotated[int, Field(ge=1, le=1024, description="CPU cores, and threads of torch")] = 1
     trials_per_gpu: Annotated[int, Field(ge=1, le=64, description="trials that share one GPU and its memory")] = 1
+    keep: Annotated[int, Field(ge=1, le=10_000, description="of so many of the best trials the weights stay")] = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slots:
+    """How the resources at hand, of one machine or a cluster, are divided among trials."""
+
+    nodes: int
+    cpus: float
+    gpus: float
+    cpus_per_trial: int
+    trials_per_gpu: int
+
+    @property
+    def count(self) -> int:
+        """Trials that run at once."""
+        by_cpu = int(self.cpus // self.cpus_per_trial)
+        return max(1, min(by_cpu, int(self.gpus * self.trials_per_gpu)) if self.gpus else by_cpu)
+
+    @property
+    def request(self) -> dict[str, float]:
+        """What one trial asks for, in Ray's words."""
+        gpu = {"GPU": 1 / self.trials_per_gpu} if self.gpus else {}
+        return {"CPU": self.cpus_per_trial, **gpu}
+
+    def __str__(self) -> str:
+        on = f"{self.nodes} node{'' if self.nodes == 1 else 's'}, {self.cpus:g} CPUs, {self.gpus:g} GPUs"
+        each = f"{self.cpus_per_trial} CPU{'' if self.cpus_per_trial == 1 else 's'} each"
+        if self.gpus:
+            return f"{self.count} at a time on {on}: {each}, {self.trials_per_gpu} share a GPU and its memory"
+        return f"{self.count} at a time on {on}: {each}"
 
 
 class Published(Section):

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -22,10 +24,12 @@ from search.overview import Heading
 from search.projection import Status
 from search.record import Record, locked
 
-__all__ = ["Tracker", "TrackingError", "default_uri", "redacted", "sync"]
+__all__ = ["NoTracker", "Tracker", "TrackingError", "default_uri", "redacted", "sync"]
 
 REACH_S = 10.0
 """How long the start waits for a server; a request gives up after half of that."""
+OPEN_S = 60.0
+"""How long it waits for a sqlite file, which only a busy machine can make slow."""
 PATIENCE_S = 15.0
 """How long the end waits for the next thing to be sent."""
 PAUSES_S = (0.5, 30.0)
@@ -48,7 +52,7 @@ class Tracker:
     def __init__(self, record: Record, *, uri: str, experiment: str) -> None:
         self.where = redacted(uri)
         """The URI, fit to be shown."""
-        self._uri = uri
+        self._record, self._uri = record, uri
         self._runs = StudyRuns(record, uri, experiment)
         self._change = threading.Condition()
         self._dirty: dict[int, None] = {}  # a set that keeps its order: who fails goes to the end
@@ -80,10 +84,10 @@ class Tracker:
             self._reached.set_result(None)
         self._thread.start()
         try:
-            self._reached.result(REACH_S)
+            self._reached.result(wait_s := OPEN_S if self._uri.startswith("sqlite:") else REACH_S)
         except TimeoutError:
             self._given_up = True
-            raise TrackingError(f"MLflow at {self.where} did not answer within {REACH_S:g} s") from None
+            raise TrackingError(f"MLflow at {self.where} did not answer within {wait_s:g} s") from None
         except Exception as error:
             raise TrackingError(f"MLflow at {self.where} cannot be used: {one_line(error)}") from None
 
@@ -99,20 +103,21 @@ class Tracker:
             self._files.append((number, path, folder))
             self._change.notify()
 
-    def finish(self, status: Status) -> int:
+    def finish(self, status: Status, *, within_s: float = math.inf) -> int:
         """Send all that is left and end the study's run; returns how many runs could not be sent completely.
 
         Trials that the record calls running are shown as interrupted. A server that is away is tried once more.
         """
+        until = time.monotonic() + within_s
         behind = self._runs.behind(live=False)
         with self._change:
             self._end = status
             self._dirty.update(dict.fromkeys(behind))
             self._change.notify()
         before = -1
-        while self._thread.is_alive() and not self._given_up and self._sent > before:
+        while self._thread.is_alive() and not self._given_up and self._sent > before and time.monotonic() < until:
             before = self._sent
-            self._thread.join(PATIENCE_S)
+            self._thread.join(min(PATIENCE_S, max(until - time.monotonic(), 0.0)))
         with self._change:
             self._given_up = True
             left = [number for number, *_ in (*self._refused, *self._files)]
@@ -202,6 +207,23 @@ class Tracker:
             what = "the study" if number == STUDY else f"trial {number}"
             _log.warning("MLflow does not take %s of %s: %s", path or "the run", what, one_line(error))
             self._refused.add((number, path))
+
+
+class NoTracker(Tracker):
+    """Nothing is sent (`--offline`): the record has it all, and `sync` sends it later."""
+
+    def start(self) -> None:
+        return None
+
+    def touch(self, number: int = STUDY) -> None:
+        return None
+
+    def log_artifact(self, path: Path, folder: str = "", *, number: int = STUDY) -> None:
+        return None
+
+    def finish(self, status: Status, *, within_s: float = math.inf) -> int:
+        """How many runs MLflow lacks: all of them."""
+        return len(self._record.trials()) + 1
 
 
 def sync(record: Record, uri: str, experiment: str, files: Sequence[Path] = ()) -> int:

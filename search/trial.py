@@ -2,15 +2,14 @@
 
 A trial never raises: what goes wrong inside it is reported with its reason, so that Ray retries only what a retry can
 help, a lost worker or node. It keeps its own checkpoint under the study's storage and goes on from it wherever it is
-started again, on this node or another, by this driver or the next.
+started again, on this node or another, by this driver or the next. The checkpoint holds the scores of its epochs too:
+those that the record lacks, since the driver died before they arrived, are told first, without training.
 """
 
 from __future__ import annotations
 
-import os
 import platform
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,15 @@ import torch
 from ray import tune
 
 from mgc.clips import Clips, open_clips
-from mgc.config import DataConfig, Section, TrainingConfig, training_config
+from mgc.config import Section, TrainingConfig
 from mgc.splits import Part
 from mgc.train import Training
+from search import checkpoints
+from search.checkpoints import CheckpointError
+from search.prepare import trial_config
 
-CHECKPOINT = "checkpoint.pt"
 CHECKPOINT_EVERY_S = 30.0
-"""Seconds of training that a lost worker costs at most, rungs and ends aside."""
+"""Seconds of training that a lost worker costs at most, the epoch that it was in aside."""
 TRAIN: tuple[Part, ...] = ("train",)
 """What a trial is trained on unless it is told otherwise."""
 CUDA_CONTEXT_BYTES = 600 << 20
@@ -32,11 +33,12 @@ CUDA_CONTEXT_BYTES = 600 << 20
 
 
 class TrainingTrial(tune.Trainable):
-    """One trial. Its config: `params`, `seed`, `data`, `epochs`, `rungs`, `folder`, `threads`, `gpu_trials`, and
-    `train_on`, the parts that it is trained on, where that is not the train part alone.
+    """One trial. Its config: `params`, `seed`, `data`, `epochs`, `rungs`, `known_epochs`, `folder`, `threads`,
+    `gpu_trials`, and `train_on`, the parts that it is trained on, where that is not the train part alone.
 
-    `folder` is where its checkpoint lies, on storage that every node sees. A step is an epoch; its result holds
-    `metrics` (the epoch and all its scores), `facts` (where it ran) and, when it went wrong, `failed`.
+    `folder` is where its checkpoint lies, on storage that every node sees; `known_epochs` how many the record has. A
+    step is an epoch; its result holds `metrics` (the epoch and all its scores), `facts` (where it ran) and, when it
+    went wrong, `failed`, or `blocked` where no trial of this study can go on.
     """
 
     training: Training | None = None
@@ -49,6 +51,11 @@ class TrainingTrial(tune.Trainable):
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self.spec = new_config
         self.training = None
+        self.told: list[dict[str, float]] | None = None
+        """The metrics of its epochs so far; None before the checkpoint was looked for."""
+        self.untold: list[dict[str, float]] = []
+        self.resumed_after = 0
+        """The epoch whose checkpoint it went on from."""
         self.saved_at = time.monotonic()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -56,47 +63,66 @@ class TrainingTrial(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         try:
-            return self._epoch()
+            metrics = self._epoch()
+        except CheckpointError as error:
+            return {"blocked": str(error), "done": True}
         except Exception as error:
             self.training = None
-            return {"failed": reason(error), "facts": _facts(), "done": True}
+            return {"failed": reason(error), "facts": self._facts(), "done": True}
+        return {"metrics": metrics, "facts": self._facts(), "done": metrics["epoch"] >= self.spec["epochs"]}
 
     def cleanup(self) -> None:
         """Leave a checkpoint of an unfinished trial behind: it may be resumed."""
-        if self.training is not None and 0 < self.training.epochs_done < self.spec["epochs"]:
-            self._save()
+        try:
+            if self.training is not None and 0 < self.training.epochs_done < self.spec["epochs"]:
+                self._save()
+        except CheckpointError:
+            return  # the last one counts
 
-    def _epoch(self) -> dict[str, Any]:
+    def _epoch(self) -> dict[str, float]:
+        """The metrics of the next epoch: one that the record lacks, or a new one."""
+        if self.told is None:
+            self.told = self._told_before()
+            self.resumed_after = len(self.told)
+            self.untold = self.told[self.spec["known_epochs"] :]
+        if self.untold:
+            return self.untold.pop(0)
         if self.training is None:
             self.training = self._begin()
         scores = self.training.epoch()
-        last = scores.epoch >= self.spec["epochs"]
-        if last or scores.epoch in self.spec["rungs"] or time.monotonic() - self.saved_at > CHECKPOINT_EVERY_S:
+        self.told.append({"epoch": scores.epoch, **scores.metrics()})
+        unsaved_s = time.monotonic() - self.saved_at + scores.seconds  # as it would be after one epoch more
+        is_due = scores.epoch in (*self.spec["rungs"], self.spec["epochs"]) or unsaved_s > CHECKPOINT_EVERY_S
+        if is_due:
             self._save()
-        return {"metrics": {"epoch": scores.epoch, **scores.metrics()}, "facts": _facts(), "done": last}
+        return self.told[-1]
+
+    def _told_before(self) -> list[dict[str, float]]:
+        """The metrics of the epochs that the checkpoint has seen."""
+        self.went_on_from = checkpoints.load(Path(self.spec["folder"]))
+        return [] if self.went_on_from is None else self.went_on_from["scores"]
 
     def _begin(self) -> Training:
-        config = config_of(self.spec)
+        config = trial_config(self.spec)
         training = Training(config, clips_of(config, tuple(self.spec.get("train_on", TRAIN))), device())
-        checkpoint = Path(self.spec["folder"]) / CHECKPOINT
-        if checkpoint.is_file():
-            training.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True))
+        if self.went_on_from is not None:
+            training.load_state_dict(self.went_on_from)
+            self.went_on_from = None
         return training
 
     def _save(self) -> None:
+        """A training that is over keeps no optimizer, which is two thirds of its state."""
         assert self.training is not None
-        folder = Path(self.spec["folder"])
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / f"{CHECKPOINT}.{os.getpid()}"
-        torch.save(self.training.state_dict(), partial)
-        partial.replace(folder / CHECKPOINT)
+        state = {**self.training.state_dict(), "scores": self.told}
+        if self.training.epochs_done >= self.spec["epochs"]:
+            del state["optimizer"]
+        checkpoints.save(Path(self.spec["folder"]), state)
         self.saved_at = time.monotonic()
 
-
-def config_of(spec: dict[str, Any]) -> TrainingConfig:
-    """The typed config of a trial's spec."""
-    config = training_config(spec["params"], data=DataConfig.checked(spec["data"]), epochs=spec["epochs"])
-    return replace(config, seed=spec["seed"])
+    def _facts(self) -> dict[str, Any]:
+        on = torch.cuda.get_device_name() if device() == "cuda" else "cpu"
+        went_on = {"resumed_after": self.resumed_after} if self.resumed_after else {}
+        return {"node": platform.node(), "device": on, "threads": self.spec["threads"], **went_on}
 
 
 _opened: dict[tuple[Section | tuple[Part, ...], ...], Clips] = {}
@@ -120,14 +146,10 @@ def reason(error: Exception) -> str:
     """Why a trial failed, in one line."""
     if isinstance(error, torch.OutOfMemoryError):
         return f"out of GPU memory: {str(error).splitlines()[0]}"
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # torch's own way to say it
         return "out of host memory"
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _facts() -> dict[str, Any]:
-    return {"node": platform.node(), "device": torch.cuda.get_device_name() if device() == "cuda" else "cpu"}
 
 
 def _limit_gpu_memory(gpu_trials: int) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import ray
@@ -23,13 +24,19 @@ from ray.tune.search import SearchAlgorithm
 from ray.tune.stopper import Stopper
 
 from mgc.config import ConfigError
-from search.record import Proposal, Record, TrialRecord
-from search.study import Budget, Resources
+from search.record import Proposal, Record, RecordError, TrialRecord
+from search.study import Budget, Resources, Slots
 
 MAX_WORKER_LOSSES = 3
-"""Times that a trial is started again after its worker or node was lost."""
+"""Times that a trial is started again after its worker or node was lost, without having come further meanwhile."""
+EPOCH_WAIT_S = 15.0
+"""How long a polite stop waits for running epochs. A longer one follows a checkpoint (trial.CHECKPOINT_EVERY_S)."""
 SAME_FAILURES = 5
 """A study whose first so many trials all fail for one reason is ended."""
+
+
+class BlockedError(ConfigError):
+    """A study that cannot go on here and now, though nothing of it is lost: its disk is full."""
 
 
 class Proposer(Protocol):
@@ -39,37 +46,11 @@ class Proposer(Protocol):
     def tell(self, trial: TrialRecord) -> None: ...
 
 
-@dataclass(frozen=True, kw_only=True)
-class Slots:
-    """How the cluster's resources are divided among trials."""
-
-    cpus: float
-    gpus: float
-    cpus_per_trial: int
-    trials_per_gpu: int
-
-    @property
-    def count(self) -> int:
-        """Trials that run at once."""
-        by_cpu = int(self.cpus // self.cpus_per_trial)
-        return max(1, min(by_cpu, int(self.gpus * self.trials_per_gpu)) if self.gpus else by_cpu)
-
-    @property
-    def request(self) -> dict[str, float]:
-        """What one trial asks of Ray."""
-        gpu = {"GPU": 1 / self.trials_per_gpu} if self.gpus else {}
-        return {"CPU": self.cpus_per_trial, **gpu}
-
-    def __str__(self) -> str:
-        if not self.gpus:
-            return f"{self.count} at a time on {self.cpus:g} CPUs ({self.cpus_per_trial} each), no GPU"
-        return f"{self.count} at a time, {self.trials_per_gpu} on each of {self.gpus:g} GPUs"
-
-
 def slots(resources: Resources) -> Slots:
     """The division of the Ray cluster that this process is connected to."""
     total: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     return Slots(
+        nodes=sum(node["Alive"] for node in ray.nodes()),  # type: ignore[no-untyped-call]
         cpus=total.get("CPU", 1.0),
         gpus=total.get("GPU", 0.0),
         cpus_per_trial=resources.cpus_per_trial,
@@ -81,7 +62,7 @@ def slots(resources: Resources) -> Slots:
 def cluster(address: str | None, *, num_gpus: int | None = None) -> Iterator[None]:
     """Connected to the Ray cluster at `address` (`auto`, `HOST:PORT`), or to one of this process's own."""
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    own: dict[str, Any] = {} if address else {"num_gpus": num_gpus, "include_dashboard": False}
+    own: dict[str, Any] = {} if address not in (None, "local") else {"num_gpus": num_gpus, "include_dashboard": False}
     logging.getLogger("ray").setLevel(logging.ERROR)  # how its own tokens and dashboards work is not our users' news
     try:
         ray.init(address=address, ignore_reinit_error=True, configure_logging=False, log_to_driver=False, **own)
@@ -121,9 +102,18 @@ class Tuner:
         self.scheduler = self._scheduler()
         self.hopeless: str | None = None
         """Why no trial of this study can succeed, once the first ones have all failed alike."""
+        self.blocked: str | None = None
+        """Why nothing can be written any more."""
+
+    @property
+    def is_stopping(self) -> bool:
+        return self.hopeless is not None or self.blocked is not None or self.stop()
 
     def run(self) -> None:
-        """Run what is left to run. Returns when all trials have ended, or `stop` said so."""
+        """Run what is left to run. Returns when all trials have ended, or `stop` said so.
+
+        Raises BlockedError when the record or a checkpoint could not be written.
+        """
         rerun = restore_rungs(self.scheduler, self.record, self.budget, end=self._end)
         for trial in rerun:
             if trial.reuse is not None:
@@ -131,16 +121,22 @@ class Tuner:
         rerun = [trial for trial in rerun if trial.reuse is None]
         if not rerun and len(self.record.trials()) >= self.trials:
             return
-        _quiet_tune()
+        self._tune(rerun)
+        if self.blocked is not None:
+            raise BlockedError(f"{self.blocked}; mend that, and --resume {self.record.name} goes on")
+
+    def _tune(self, rerun: list[TrialRecord]) -> None:
+        quiet_tune()
+        trials = _Trials(self, rerun)
         with tempfile.TemporaryDirectory(prefix="search-tune-", ignore_cleanup_errors=True) as scratch:
             tune.run(
                 self.trainable,
                 name=self.record.name,
                 storage_path=scratch,  # Tune's own bookkeeping, which nothing is ever read back from
-                search_alg=_Trials(self, rerun),
+                search_alg=trials,
                 scheduler=self.scheduler,
                 callbacks=[_Recorder(self)],
-                stop=_Polite(lambda: self.hopeless is not None or self.stop()),
+                stop=_Polite(self, trials),
                 resources_per_trial=self.slots.request,
                 max_failures=MAX_WORKER_LOSSES,
                 reuse_actors=True,
@@ -161,15 +157,19 @@ class Tuner:
             reduction_factor=self.budget.reduction_factor,
         )
 
-    def _report(self, number: int, result: Mapping[str, Any]) -> None:
-        """Keep what a trial's step brought: where it runs, its epoch's metrics, or why it failed."""
+    def _report(self, number: int, result: Mapping[str, Any]) -> bool:
+        """Keep what a trial's step brought: where it runs, its epoch's metrics. Returns whether the epoch is new."""
         trial = self.record.trial(number)
         for key, value in result.get("facts", {}).items():
             if trial.facts.get(key) != value:
                 self.record.fact(number, key, value)
-        if "metrics" in result:
-            self.record.report(number, result["metrics"])
+        is_new = "metrics" in result and self.record.report(number, result["metrics"])
         self.changed(number)
+        return is_new
+
+    def is_complete(self, number: int) -> bool:
+        """Whether a trial has used its whole budget."""
+        return self.record.trial(number).last.get("epoch") == self.budget.full
 
     def _take_over(self, trial: TrialRecord) -> None:
         """Give a trial the scores of the one that it repeats."""
@@ -201,22 +201,33 @@ class _Trials(SearchAlgorithm):
 
     def __init__(self, tuner: Tuner, rerun: list[TrialRecord]) -> None:
         self.tuner, self.rerun = tuner, rerun
+        self.live: dict[str, Trial] = {}
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
         return True
 
     def add_configurations(self, experiments: Any) -> None:
         self.spec = (experiments[0] if isinstance(experiments, list) else experiments).spec
-        self.live: set[str] = set()
         self.total = len(self.tuner.record.trials())
 
     @property
     def total_samples(self) -> int:
         return self.tuner.trials
 
+    @property
+    def running(self) -> list[Trial]:
+        return [trial for trial in self.live.values() if trial.status == Trial.RUNNING]
+
     def next_trial(self) -> Trial | None:
-        if self._finished or len(self.live) >= self.tuner.slots.count:
+        if self.is_finished() or len(self.live) >= self.tuner.slots.count:
             return None
+        try:
+            return self._next()
+        except RecordError as error:
+            self.tuner.blocked = str(error)
+            return None
+
+    def _next(self) -> Trial | None:
         if self.rerun:
             return self._tune_trial(self.rerun.pop(0))
         while self.total < self.tuner.trials:
@@ -234,20 +245,25 @@ class _Trials(SearchAlgorithm):
         return self.tuner.record.trial(number)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        self.live.discard(trial_id)
+        self.live.pop(trial_id, None)
 
     def is_finished(self) -> bool:
-        return self._finished or (not self.rerun and self.total >= self.tuner.trials)
+        if self._finished or self.tuner.is_stopping:
+            return True
+        return not self.rerun and self.total >= self.tuner.trials
 
     def _tune_trial(self, trial: TrialRecord) -> Trial:
         spec = {**self.spec, "config": self.tuner.specs(trial)}
         tune_trial: Trial = _create_trial_from_spec(spec, _make_parser(), trial_id=trial_id(trial.number))
-        self.live.add(tune_trial.trial_id)
+        self.live[tune_trial.trial_id] = tune_trial
         return tune_trial
 
 
 class _Recorder(tune.Callback):
-    """Writes what happens to trials into the record, before anything else learns of it."""
+    """Writes what happens to trials into the record, before anything else learns of it.
+
+    Tune takes an exception in here for one of the trial's: that the record cannot be written is kept for later.
+    """
 
     def __init__(self, tuner: Tuner) -> None:
         self.tuner = tuner
@@ -258,32 +274,73 @@ class _Recorder(tune.Callback):
     ) -> None:
         if "failed" in result:
             self.reasons[trial.trial_id] = result["failed"]
-        self.tuner._report(number_of(trial), result)
+        if "blocked" in result:
+            self.tuner.blocked = result["blocked"]
+        self._write(lambda: self._report(trial, result))
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
-        self.tuner._end(number_of(trial), self.reasons.pop(trial.trial_id, None))
+        failure = self.reasons.pop(trial.trial_id, None)
+        if failure is None and self.tuner.is_stopping and not self.tuner.is_complete(number_of(trial)):
+            return  # asked to stop: it goes on, or ASHA ends it, when the study does
+        self._write(lambda: self.tuner._end(number_of(trial), failure))
+
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
+        number = number_of(trial)
+        losses = int(self.tuner.record.trial(number).facts.get("worker_losses", 0)) + 1
+        self._write(lambda: self.tuner.record.fact(number, "worker_losses", losses))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
-        lines = str(trial.get_error() or "").split("\n")
-        cause = next((line.strip() for line in reversed(lines) if line.strip()), "unknown")
-        self.tuner._end(number_of(trial), f"worker lost {MAX_WORKER_LOSSES + 1} times, at last: {cause}")
+        failure = f"worker lost {MAX_WORKER_LOSSES + 1} times: {_cause(trial)}"
+        self._write(lambda: self.tuner._end(number_of(trial), failure))
+
+    def _report(self, trial: Trial, result: dict[str, Any]) -> None:
+        if self.tuner._report(number_of(trial), result):
+            trial.run_metadata.num_failures = 0  # losses are counted since it last came further
+
+    def _write(self, change: Callable[[], None]) -> None:
+        if self.tuner.blocked is None:
+            try:
+                change()
+            except RecordError as error:
+                self.tuner.blocked = str(error)
 
 
 class _Polite(Stopper):
-    """Ends the experiment, never a single trial."""
+    """Ends the experiment when it is asked to: each trial after its epoch, or all together when they take too long."""
 
-    def __init__(self, asked: Callable[[], bool]) -> None:
-        self.asked = asked
+    def __init__(self, tuner: Tuner, trials: _Trials) -> None:
+        self.tuner, self.trials = tuner, trials
+        self.asked_at: float | None = None
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return False
+        return self.tuner.is_stopping
 
     def stop_all(self) -> bool:
-        return self.asked()
+        if not self.tuner.is_stopping:
+            return False
+        self.asked_at = self.asked_at or time.monotonic()
+        running = self.trials.running
+        if running and time.monotonic() < self.asked_at + EPOCH_WAIT_S:
+            return False
+        for trial in running:
+            if (worker := trial.temporary_state.ray_actor) is not None:
+                ray.kill(worker)  # else Tune waits for its epoch
+        return True
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its stoppers into its own bookkeeping, which nobody reads back."""
         return {}
+
+
+def _cause(trial: Trial) -> str:
+    """What Ray says of a trial's last lost worker, in one line."""
+    if trial.error_file is None:
+        return "unknown"
+    _, _, last = Path(trial.error_file).read_text().rpartition("Failure # ")
+    if "low on memory" in last or "OutOfMemoryError" in last:
+        return "out of host memory"
+    lines = [line.strip() for line in last.splitlines()[1:] if line.strip()]
+    return lines[0] if lines else "unknown"
 
 
 def restore_rungs(
@@ -317,8 +374,10 @@ def _reports(trials: Iterable[TrialRecord]) -> Iterator[tuple[int, Mapping[str, 
 
 def common_failure(ended: list[TrialRecord]) -> str | None:
     """The reason for which the first trials of a study all failed; None while there is hope."""
-    reasons = {trial.reason if trial.state == "failed" else None for trial in ended[:SAME_FAILURES]}
-    return reasons.pop() if len(ended) >= SAME_FAILURES and len(reasons) == 1 else None
+    if len(ended) < SAME_FAILURES or any(trial.state != "failed" for trial in ended):
+        return None
+    reasons = {trial.reason for trial in ended[:SAME_FAILURES]}
+    return reasons.pop() if len(reasons) == 1 else None
 
 
 def trial_id(number: int) -> str:
@@ -329,15 +388,17 @@ def number_of(trial: Trial) -> int:
     return int(trial.trial_id)
 
 
-def _quiet_tune() -> None:
+def quiet_tune() -> None:
     """No files, tables or advice of Tune's own; proposals are limited by `_Trials`, not by Tune."""
     os.environ |= {
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
         "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
+        "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a failed trial has no metrics
         "TUNE_MAX_PENDING_TRIALS_PG": "100000",
         "TUNE_DISABLE_SIGINT_HANDLER": "1",
+        "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
         "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "120",
         "RAY_CHDIR_TO_TRIAL_DIR": "0",
         "RAY_AIR_NEW_OUTPUT": "0",
     }
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a lost worker is in the record

@@ -5,6 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +17,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock, Timeout
 
-from mgc.cache import built, cache_dir, locked
+from mgc.cache import built, cache_dir, entries, locked, prune, write_whole
 from mgc.config import ConfigError
 
 
@@ -90,3 +95,152 @@ def test_a_lock_keeps_others_out(tmp_path: Path) -> None:
         FileLock(tmp_path / "x.lock").acquire(timeout=0.01)
     with FileLock(tmp_path / "x.lock").acquire(timeout=0.01):
         pass
+
+
+# --- shared by nodes and users ----------------------------------------------------------------------------------------
+
+BUILDER = """
+import sys, time
+from contextlib import nullcontext
+from pathlib import Path
+from mgc import cache
+
+who, path, ready = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+cache.locked = lambda path: nullcontext()  # a file system on which locks do nothing
+
+def build(folder):
+    folder.mkdir()
+    (ready / who).touch()
+    while len(list(ready.iterdir())) < 2:
+        time.sleep(0.01)
+    for number in range(200):
+        (folder / f"{number}").write_text(who)
+        time.sleep(0.001)
+
+print({file.read_text() for file in cache.built(path, build).iterdir()})
+"""
+
+
+def test_two_that_build_at_once_without_locks_both_get_a_whole_one(tmp_path: Path) -> None:
+    (tmp_path / "ready").mkdir()
+    command = [sys.executable, "-c", BUILDER]
+    processes = [
+        subprocess.Popen(
+            [*command, who, str(tmp_path / "shared" / "x"), str(tmp_path / "ready")], stdout=subprocess.PIPE, text=True
+        )
+        for who in ("one", "two")
+    ]
+    (tmp_path / "shared").mkdir(exist_ok=True)
+    said = {process.communicate(timeout=60)[0].strip() for process in processes}
+    assert [process.returncode for process in processes] == [0, 0]
+    assert len(said) == 1 and said < {"{'one'}", "{'two'}"}
+    assert [path.name for path in (tmp_path / "shared").iterdir()] == ["x"]
+
+
+def test_a_lock_that_another_user_owns_does_not_stop_a_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(lock: FileLock) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(FileLock, "acquire", refuse)
+    assert built(tmp_path / "x", write_hello).read_text() == "hello"
+
+
+def test_an_unfinished_build_of_a_running_process_or_another_node_is_left_alone(tmp_path: Path) -> None:
+    host = socket.gethostname()
+    ours, theirs, old = (
+        tmp_path / f".x.{each}.aaaaaaaa.partial" for each in (f"{host}.{os.getpid()}", "far.away.1", "far.away.2")
+    )
+    for path in (ours, theirs, old):
+        path.mkdir()
+    os.utime(old, (1, 1))
+    built(tmp_path / "x", write_hello)
+    assert ours.exists() and theirs.exists() and not old.exists()
+
+
+def test_readers_see_the_old_or_the_new_file(tmp_path: Path) -> None:
+    texts = {"a" * 100_000, "b" * 100_000}
+    write_whole(tmp_path / "x", "a" * 100_000)
+
+    def write() -> None:
+        for _ in range(50):
+            for text in sorted(texts):
+                write_whole(tmp_path / "x", text)
+
+    threads = [threading.Thread(target=write) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        assert (tmp_path / "x").read_text() in texts
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+# --- pruning ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache with two stores, one of them unused for 10 days, a list of contents, and a file of someone else."""
+    monkeypatch.setenv("MGC_CACHE", str(tmp_path))
+    for name in ("features/log_mel-new", "features/log_mel-old"):
+        built(tmp_path / name, Path.mkdir)
+        (tmp_path / name / "rows.bin").write_bytes(b"x" * 100_000)
+    write_whole(tmp_path / "contents" / "a.json", "{}")
+    (tmp_path / "somebody's notes.txt").write_text("hello")
+    unused_since(tmp_path / "features" / "log_mel-old", days=10)
+    return tmp_path
+
+
+def unused_since(path: Path, days: float) -> None:
+    then = time.time() - days * 24 * 3600
+    os.utime(path, (then, then))
+
+
+def test_entries_are_listed_with_size_and_age(own_cache: Path) -> None:
+    found = {entry.path.relative_to(own_cache).as_posix(): entry for entry in entries()}
+    assert list(found) == [
+        "features/log_mel-old",
+        *sorted(set(found) - {"features/log_mel-old"}, key=list(found).index),
+    ]
+    assert set(found) == {"features/log_mel-old", "features/log_mel-new", "contents/a.json"}
+    assert found["features/log_mel-old"].num_bytes >= 100_000
+    assert found["features/log_mel-old"].unused_days == pytest.approx(10, abs=0.1)
+
+
+def test_pruning_takes_what_was_unused_so_long_and_nothing_of_others(own_cache: Path) -> None:
+    assert [entry.path.name for entry in prune(5)] == ["log_mel-old"]
+    assert [entry.path.name for entry in prune(5)] == []
+    assert len(prune(0)) == 2
+    left = sorted(path.relative_to(own_cache).as_posix() for path in own_cache.rglob("*") if path.is_file())
+    assert [name for name in left if not name.endswith(".lock")] == ["somebody's notes.txt"]
+
+
+def test_using_an_entry_keeps_it(own_cache: Path) -> None:
+    built(own_cache / "features" / "log_mel-old", lambda path: pytest.fail("built twice"))
+    assert prune(5) == []
+
+
+def test_what_is_being_built_is_not_pruned_and_what_the_dead_left_is(own_cache: Path) -> None:
+    host = socket.gethostname()
+    alive = own_cache / "features" / f".x.{host}.{os.getpid()}.aaaaaaaa.partial"
+    dead = own_cache / "features" / f".x.{host}.{2**22 + 1}.aaaaaaaa.partial"
+    for path in (alive, dead):
+        path.mkdir()
+    prune(5)
+    assert alive.exists() and not dead.exists()
+
+
+def test_a_pruned_store_stays_readable_for_who_has_it_open(own_cache: Path) -> None:
+    with (own_cache / "features" / "log_mel-old" / "rows.bin").open("rb") as file:
+        prune(5)
+        assert len(file.read()) == 100_000
+
+
+def test_the_command_shows_and_prunes(own_cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from mgc.datasets import __main__ as cli
+
+    assert cli.main(["cache"]) == 0
+    shown = capsys.readouterr().out
+    assert "features/log_mel-old" in shown and "10.0" in shown
+    assert cli.main(["cache", "--prune", "5"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("removed 1 entries, 0.1 MB") and "log_mel-old" not in shown

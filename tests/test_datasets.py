@@ -193,7 +193,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(audio_folder: Path, mgc_da
     audio_folder.rename(mgc_data / "ballads")
     with pytest.raises(DatasetError, match=r"^no dataset 'balads': .* under .*/data \(did you mean 'ballads'\?\)$"):
         open_dataset("balads")
-    with pytest.raises(DatasetError, match=r"\(there is ballads, gtzan, synthetic\)$"):
+    with pytest.raises(DatasetError, match=r"\(there is ballads, fma_small, gtzan, synthetic\)$"):
         open_dataset("xyz")
 
 
@@ -205,7 +205,9 @@ def test_a_file_that_is_no_npz_is_refused(audio_folder: Path) -> None:
 
 
 def test_missing_gtzan_says_how_to_get_it(mgc_data: Path) -> None:
-    with pytest.raises(DatasetError, match=r"^GTZAN is not in .*/data/gtzan: unpack genres\.tar\.gz of https://.*$"):
+    with pytest.raises(
+        DatasetError, match=r"^GTZAN is not in .*/data/gtzan: run python -m mgc\.datasets download gtzan, or .*$"
+    ):
         open_dataset("gtzan")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import sklearn.metrics
+import torch
 
 from mgc.metrics import Predictions, classification_scores, confusion_matrix, votes
 
@@ -90,3 +91,17 @@ def test_the_surest_mistake_comes_first(predictions: Predictions) -> None:
     assert (first.track_id, first.genre, first.predicted, first.probability) == ("b", "blues", "rock", 0.9)
     assert second.track_id == "c"
     assert predictions.most_wrong(1) == [first]
+
+
+def test_track_loss_is_that_of_the_summed_votes() -> None:
+    probabilities_NG = np.array([[0.9, 0.1], [0.5, 0.5], [0.0, 1.0]], dtype=np.float32)
+    predictions = Predictions(
+        genres=("a", "b"),
+        track_ids=("x", "y"),
+        label_M=np.array([0, 1]),
+        track_N=np.array([0, 0, 1]),
+        probabilities_NG=probabilities_NG,
+        loss=0.0,
+    )
+    expected = torch.nn.functional.nll_loss(torch.tensor([[0.7, 0.3], [0.0, 1.0]]).log(), torch.tensor([0, 1])).item()
+    assert predictions.track_loss() == pytest.approx(expected)

@@ -1,7 +1,10 @@
 """The record: what is written is there again, in one line each, whatever happens to the process that wrote it."""
 
 import multiprocessing
+import os
 import re
+import resource
+import signal
 import subprocess
 import sys
 
@@ -9,7 +12,7 @@ import optuna
 import pytest
 from optuna.distributions import FloatDistribution
 
-from search.record import JOURNAL, Proposal, Record, RecordError, locked
+from search.record import JOURNAL, NotBegunError, Proposal, Record, RecordError, has_begun, locked
 
 HEADER = {"metric": "val_accuracy", "mode": "max"}
 
@@ -129,8 +132,9 @@ def test_a_folder_without_a_study_is_an_error(tmp_path):
 
 def test_a_study_that_was_killed_before_its_header_says_so(tmp_path):
     (tmp_path / JOURNAL).write_bytes(b"")
-    with pytest.raises(RecordError, match="ended before it began"):
+    with pytest.raises(NotBegunError, match="ended before it began"):
         Record.open(tmp_path)
+    assert not has_begun(tmp_path)
 
 
 def test_a_reader_sees_what_another_process_writes(record):
@@ -142,3 +146,74 @@ def test_a_reader_sees_what_another_process_writes(record):
 
 def _write(folder):
     Record.open(folder).start(proposal(8.0))
+
+
+def test_a_line_that_the_disk_has_no_room_for_is_not_there_at_all(record):
+    record.start(proposal())
+    before = (record.folder / JOURNAL).read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 40, hard))
+    try:
+        with pytest.raises(RecordError, match=r"r-001: cannot write the study's folder: "):
+            record.start(proposal(8.0))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (record.folder / JOURNAL).read_bytes() == before
+
+    assert record.start(proposal(4.0)) == 1
+    assert [trial.params["r"] for trial in Record.open(record.folder).trials()] == [16.0, 4.0]
+
+
+def test_a_record_is_there_with_its_header_or_not_at_all(tmp_path):
+    """Killed after any of the system calls that make it, a driver leaves a whole record or none."""
+    for calls in range(1, 40):
+        folder = tmp_path / f"r-{calls:03d}"
+        process = multiprocessing.get_context("fork").Process(target=_create_until, args=(folder, calls))
+        process.start()
+        process.join()
+        assert process.exitcode in (0, -9)
+        assert not has_begun(folder) or Record.open(folder).header == HEADER
+        if process.exitcode == 0:
+            break
+        with locked(folder):
+            assert has_begun(folder) or Record.create(folder, HEADER)
+    assert process.exitcode == 0
+    assert calls > 5
+
+
+def _create_until(folder, calls):
+    """Make a record; at the so-manieth file operation of ours the process is gone."""
+    left = [calls]
+
+    def audit(event, arguments):
+        if event in ("open", "os.rename", "os.remove", "os.mkdir", "os.truncate") and str(folder) in str(arguments[0]):
+            left[0] -= 1
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(audit)
+    with locked(folder):
+        Record.create(folder, HEADER)
+
+
+def test_a_record_is_never_made_over_another(record):
+    record.start(proposal())
+    with pytest.raises(RecordError, match="there is a study already"):
+        Record.create(record.folder, HEADER)
+
+
+def test_a_damaged_record_is_said_in_a_line(record):
+    record.start(proposal())
+    lines = (record.folder / JOURNAL).read_bytes().splitlines(keepends=True)
+    (record.folder / JOURNAL).write_bytes(b"".join([lines[0], b"\x00\x00\n", *lines[1:]]))
+    with pytest.raises(RecordError, match=r"record.log is damaged: \S.*$"):
+        Record.open(record.folder)
+
+
+def test_a_trial_that_failed_only_at_first_has_no_reason(record):
+    """The driver was killed between the two lines of a failure; started again, the trial was complete."""
+    number = record.start(proposal())
+    record.storage.set_trial_user_attr(record._trial_id(number), "reason", "worker lost")
+    record.report(number, {"epoch": 1, "val_accuracy": 0.5})
+    record.end(number, "complete", values=[0.5])
+    assert record.trial(number).reason is None

@@ -143,8 +143,7 @@ def test_every_epoch_has_its_own_order(folder: Path, clips: Clips, monkeypatch: 
     orders = []
 
     def recorded(part: str, size: int, generator: torch.Generator | None = None) -> Iterator[Batch]:
-        if part == "train":
-            assert generator is not None
+        if part == "train" and generator is not None:  # without one the statistics read them, once
             orders.append(torch.randperm(100, generator=generator.clone_state()).tolist())
         return batches(part, size, generator=generator)
 
@@ -278,25 +277,3 @@ def test_auto_precision_is_resolved_when_the_training_is_made(
     monkeypatch.setattr(train, "choose_precision", lambda device: "bf16")
     assert Training(tiny_config(folder, precision="auto"), clips).precision == "bf16"
     assert Training(tiny_config(folder, precision="fp32"), clips).precision == "fp32"
-
-
-COMMAND = ["--model", "se_cnn", "--split", "track", "--device", "cpu"]
-
-
-def as_settings(params: dict[str, Any]) -> list[str]:
-    return [argument for key, value in params.items() for argument in ("--set", f"{key}={value}")]
-
-
-def test_the_command_prints_a_line_per_epoch_with_the_splits_name(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    settings = {"spectrogram": "log_mel", "n_mels": 32, "channels": [4, 4, 4, 8, 8], "clip_seconds": 1.2}
-    assert train.main([*COMMAND, "--data", str(folder), "--epochs", "2", *as_settings(settings)]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split(":")[0] for line in lines if line.startswith("epoch")] == ["epoch 1/2", "epoch 2/2"]
-    assert all("(vote sum, split track)" in line for line in lines if line.startswith("epoch"))
-
-
-def test_the_command_answers_a_mistake_with_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert train.main([*COMMAND, "--data", str(folder), "--set", "dropuot=0.1"]) == 2
-    assert capsys.readouterr().err == "unknown key 'dropuot' (did you mean 'dropout'?)\n"

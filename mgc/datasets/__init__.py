@@ -19,7 +19,7 @@ from mgc.config import ConfigError, nearest
 if TYPE_CHECKING:
     from mgc.datasets.precomputed import Precomputed
 
-BUILT_IN = ("synthetic", "gtzan")
+BUILT_IN = ("synthetic", "gtzan", "fma_small")
 """Names that `open_dataset` knows without looking at the disk."""
 
 
@@ -98,18 +98,37 @@ def data_dir() -> Path:
 def open_dataset(spec: str, *, progress: bool = True, make: bool = True) -> Dataset:
     """The dataset that `spec` names: a built-in name, a folder, an .npz file, or a name under $MGC_DATA, in this order.
 
-    The synthetic dataset is made the first time that it is opened, with its progress shown; `make=False` only tells
-    what it will hold.
+    The synthetic dataset is made the first time that it is opened, with its progress shown. `make=False` only tells
+    what a built-in one holds, or will hold: enough for an estimate where it is not on this machine.
     """
-    from mgc.datasets import folder, gtzan, precomputed, synthetic  # each of them knows this file
+    from mgc.datasets import fma, folder, gtzan, precomputed, synthetic  # each of them knows this file
 
     match spec:
         case "synthetic":
             return synthetic.open_synthetic(progress=progress, make=make)
         case "gtzan":
-            return folder.read(gtzan.genres_folder(data_dir() / "gtzan"), name="gtzan")
+            if not make and not (data_dir() / "gtzan").is_dir():
+                return gtzan.nominal()
+            return folder.read(located(spec), name=spec)
+        case "fma_small":
+            root = fma.root_of(data_dir() / spec)
+            return fma.nominal() if not make and root is None else fma.read(located(spec))
     path = _existing(spec)
+    if root := fma.root_of(path):
+        return fma.read(root)
     return folder.read(path) if path.is_dir() else precomputed.read(path)
+
+
+def located(spec: str) -> Path:
+    """The folder or .npz that a spec means, or a DatasetError with what there is instead. `synthetic` has none."""
+    from mgc.datasets import fma, gtzan
+
+    match spec:
+        case "gtzan":
+            return gtzan.genres_folder(data_dir() / spec)
+        case "fma_small":
+            return fma.root_of(data_dir() / spec) or data_dir() / spec
+    return _existing(spec)
 
 
 def _existing(spec: str) -> Path:

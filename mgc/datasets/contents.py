@@ -6,10 +6,12 @@ import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from hashlib import blake2b, file_digest
 from pathlib import Path
 
-from mgc.cache import cache_dir
+from mgc.cache import cache_dir, write_whole
+from mgc.config import ConfigError
 
 Known = dict[str, tuple[int, int, str]]
 """File name -> its size in bytes, time of change in ns, hash."""
@@ -32,7 +34,8 @@ def hashes(paths: Iterable[Path], *, of: Path, hash_one: Callable[[Path], str]) 
         entries = dict(zip(paths, pool.map(lambda path: _entry(path, known, hash_one), paths), strict=True))
     found = {str(path): entry for path, entry in entries.items() if not isinstance(entry, OSError)}
     if found != known:
-        _write(store, found)
+        with suppress(OSError, ConfigError):  # a full or foreign disk costs the next one the hashing, nothing else
+            write_whole(store, json.dumps(found))
     return {path: entry if isinstance(entry, OSError) else entry[2] for path, entry in entries.items()}
 
 
@@ -57,10 +60,3 @@ def _read(store: Path) -> Known:
         return {name: (size, time, digest) for name, (size, time, digest) in json.loads(store.read_text()).items()}
     except (OSError, ValueError):  # none yet, or not ours: hash again
         return {}
-
-
-def _write(store: Path, known: Known) -> None:
-    store.parent.mkdir(parents=True, exist_ok=True)
-    partial = store.with_name(f".{store.name}.{os.getpid()}")
-    partial.write_text(json.dumps(known))
-    os.replace(partial, store)

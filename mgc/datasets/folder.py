@@ -24,7 +24,7 @@ UNREADABLE = "cannot be read"
 def read(root: Path, *, name: str | None = None) -> Dataset:
     """The dataset in this folder; files that are empty or cannot be read are left out with a note."""
     root = root.absolute()
-    files = sorted(_audio_files(root))
+    files = sorted(audio_files(root))
     hashes = contents.hashes(files, of=root, hash_one=contents.file_hash)
     faults = {path: fault for path in files if (fault := _fault(path, hashes[path]))}
     usable = {path.relative_to(root).as_posix(): path for path in files if path not in faults}
@@ -45,7 +45,7 @@ def read(root: Path, *, name: str | None = None) -> Dataset:
     return dataset_of(name or root.name, gtzan.with_artists(tracks), notes=notes)
 
 
-def _audio_files(root: Path) -> Iterator[Path]:
+def audio_files(root: Path) -> Iterator[Path]:
     """What looks like audio in the genre folders, hidden names excepted; links that lead nowhere are among it."""
     for genre in _listed(root):
         if genre.is_dir():

@@ -116,7 +116,7 @@ def num_weights(config: TrainingConfig, shape: ClipShape, num_genres: int) -> in
 
 
 def effective_network(config: TrainingConfig, shape: ClipShape, num_genres: int) -> str:
-    """Key of what is really built and trained, 12 hex digits: configs that share it differ in the seed at most.
+    """Key of what is really built and trained, 12 hex digits: configs that share it differ in seed and fold.
 
     It covers the network (its repr and the shapes of its weights), the model's fields but those that round to it (r),
     and the split, features, clips, optimizer and epochs, without the keys that have no effect beside the others.
@@ -128,7 +128,7 @@ def effective_network(config: TrainingConfig, shape: ClipShape, num_genres: int)
         "features": features_in_effect(config.features),
         "clips": clips_in_effect(config.clips),
         "optimizer": optimizer_in_effect(config.optimizer),
-        "data": config.data.model_dump(exclude={"dataset"}),
+        "data": config.data.model_dump(exclude={"dataset", "fold"}),
         "epochs": config.epochs,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]

@@ -1,0 +1,111 @@
+"""`python -m benchmarks.overhead`: what record, checkpoints and tracking cost per epoch.
+
+The same trials (20 of 9 epochs of the tiny study, one at a time) are run as a study, and by Ray Tune alone: without
+record, sampler, checkpoints, display and MLflow. The time of an epoch is that from the first report to the last one,
+divided by the reports between them; of several rounds the fastest counts. Exit status 1 from 50 ms on, which is 5 % of
+an epoch of one second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from ray import tune
+
+from benchmarks import tiny_study
+from search.driver import Options, run_study, trial_spec
+from search.record import Record
+from search.space import Space
+from search.trial import TrainingTrial
+from search.tuner import Tuner, cluster, quiet_tune, slots
+
+LIMIT_S = 0.05
+
+
+class Clock(tune.Callback):
+    """Notes when reports come."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def on_trial_result(self, *_: Any, **__: Any) -> None:
+        self.times.append(time.perf_counter())
+
+    @property
+    def epoch_s(self) -> float:
+        return (self.times[-1] - self.times[0]) / (len(self.times) - 1)
+
+
+class Bare(TrainingTrial):
+    """A trial that leaves nothing on the disk."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        super().setup(config["spec"])
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        return super().reset_config(new_config.get("spec", new_config))
+
+    def _save(self) -> None:
+        return None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.overhead", description="What keeping a study costs.")
+    parser.add_argument("--trials", type=int, default=20, help="of each study (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=2, help="of which the fastest counts (default: %(default)s)")
+    given = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="overhead-", ignore_cleanup_errors=True) as name:
+        os.environ |= tiny_study.environment(Path(name))
+        path = tiny_study.write_space(Path(name), trials=given.trials, cpus_per_trial=os.cpu_count() or 1)
+        space = Space.load(path, overrides=["budget.epochs=9"])
+        rounds = [_round(space, Path(name) / f"runs-{number}") for number in range(given.rounds)]
+    kept_s, bare_s = (min(times) for times in zip(*rounds, strict=True))
+    cost_s = kept_s - bare_s
+    print(f"an epoch takes {1e3 * kept_s:.1f} ms as a study, {1e3 * bare_s:.1f} ms by Ray Tune alone")
+    print(f"record, checkpoints and tracking: {1e3 * cost_s:.1f} ms, {100 * cost_s:.1f} % of an epoch of one second")
+    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    return 0 if cost_s < LIMIT_S else 1
+
+
+def _round(space: Space, out: Path) -> tuple[float, float]:
+    """Seconds per epoch as a study, and without one."""
+    clock, report = Clock(), Tuner._report
+
+    def timed(tuner: Tuner, number: int, result: Any) -> bool:
+        clock.on_trial_result()
+        return report(tuner, number, result)
+
+    with mock.patch.object(Tuner, "_report", timed):
+        record = run_study(space, Options(out=out, name="kept", address="local", quiet=True)).record
+    return clock.epoch_s, _bare(space, record).epoch_s
+
+
+def _bare(space: Space, record: Record) -> Clock:
+    """The study's trials once more, by Ray Tune alone."""
+    clock = Clock()
+    with cluster("local"), tempfile.TemporaryDirectory() as scratch:
+        quiet_tune()
+        share = slots(space.resources)
+        specs = [trial_spec(space, record, share, trial) for trial in record.trials()]
+        tune.run(
+            Bare,
+            config={"spec": tune.grid_search([{**spec, "known_epochs": 0, "folder": "/nowhere"} for spec in specs])},
+            storage_path=scratch,
+            callbacks=[clock],
+            resources_per_trial=share.request,
+            reuse_actors=True,
+            verbose=0,
+        )
+    return clock
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,145 @@
+"""What a trial costs that does nothing but report five times: ours with record and tracking, beside plain Ray Tune."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+
+from benchmarks.figure import Figure
+from search.record import Record, locked
+from search.sampler import Sampler
+from search.space import Space
+from search.tracking import Tracker, default_uri
+from search.tuner import Tuner, slots
+
+SPACE = """
+params: {model: se_cnn, r: {uniform: [2, 64]}}
+search: {trials: 2}
+budget: {epochs: 5}
+"""
+REPORTS = 5
+
+
+class Nothing(tune.Trainable):
+    """Imports torch, reports."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        import torch
+
+        self.threads = torch.get_num_threads()
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.spec, self.epoch = new_config, 0
+        return True
+
+    def step(self) -> dict[str, Any]:
+        self.epoch += 1
+        metrics = {"epoch": self.epoch, "val_accuracy": 1 - abs(self.spec["r"] - 30) / 64 - 0.1 / self.epoch}
+        return {"metrics": metrics, "facts": {}, "done": self.epoch == REPORTS}
+
+
+def figures(data: str, *, quick: bool) -> Iterator[Figure]:
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        count = 60 if quick else 200
+        started = {name: first_and_rest(run, count) for name, run in OURS.items()}
+        plain = plain_tune(4 if quick else 10)
+    finally:
+        ray.shutdown()
+    for name, seconds in started.items():
+        yield Figure(
+            name=f"a trial that does nothing, 2 slots, {name}",
+            unit="s",
+            ours=seconds,
+            baseline=plain,
+            baseline_name="plain Tune: function, OptunaSearch, ASHA, MLflow callback",
+            more_is_better=False,
+            goal="<= 0.12 s",
+        )
+
+
+def first_and_rest(run: Callable[[int], None], count: int) -> float:
+    """Seconds per trial beyond a study of two, which pays for starting workers."""
+    started = time.perf_counter()
+    run(2)
+    start = time.perf_counter() - started
+    started = time.perf_counter()
+    run(count)
+    return (time.perf_counter() - started - start) / (count - 2)
+
+
+def study(count: int, *, track: bool) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(scratch)
+        (out / "s.yaml").write_text(SPACE)
+        space = Space.load(out / "s.yaml", overrides=[f"search.trials={count}"])
+        folder = out / "s-001"
+        with locked(folder):
+            header = {"space": "s", "created": "2026-01-01T00:00:00+00:00", "trials": count, "max_epochs": REPORTS}
+            record = Record.create(folder, {**header, "metric": "val_accuracy", "mode": "max"})
+            share = slots(space.resources)
+            tracker = Tracker(record, uri=default_uri(out), experiment="s") if track else None
+            if tracker is not None:
+                tracker.start()
+            Tuner(
+                record,
+                Sampler(space, lambda params: str(int(128 / params["r"])), slots=share.count),
+                trainable=Nothing,
+                specs=lambda trial: dict(trial.params),
+                metric="val_accuracy",
+                mode="max",
+                budget=space.budget,
+                slots=share,
+                trials=count,
+                changed=tracker.touch if tracker else lambda number: None,
+            ).run()
+            if tracker is not None:
+                tracker.finish("FINISHED")
+
+
+OURS: dict[str, Callable[[int], None]] = {
+    "record": lambda count: study(count, track=False),
+    "record and MLflow": lambda count: study(count, track=True),
+}
+
+
+def plain_tune(count: int) -> float:
+    """Seconds per trial as Ray's tutorials write it."""
+    from ray.air.integrations.mlflow import MLflowLoggerCallback
+    from ray.tune.schedulers import ASHAScheduler
+    from ray.tune.search.optuna import OptunaSearch
+
+    def nothing(config: dict[str, Any]) -> None:
+        import torch
+
+        torch.get_num_threads()
+        for epoch in range(1, REPORTS + 1):
+            tune.report({"epoch": epoch, "val_accuracy": 1 - abs(config["r"] - 30) / 64})
+
+    with tempfile.TemporaryDirectory() as scratch:
+        callback = MLflowLoggerCallback(tracking_uri=f"sqlite:///{scratch}/mlflow.db", experiment_name="s")
+        tuner = tune.Tuner(
+            nothing,
+            param_space={"r": tune.uniform(2, 64)},
+            tune_config=tune.TuneConfig(
+                metric="val_accuracy",
+                mode="max",
+                num_samples=count,
+                search_alg=OptunaSearch(),
+                scheduler=ASHAScheduler(max_t=REPORTS),
+                max_concurrent_trials=2,
+            ),
+            run_config=tune.RunConfig(storage_path=scratch, callbacks=[callback], verbose=0),
+        )
+        started = time.perf_counter()
+        tuner.fit()
+        return (time.perf_counter() - started) / count

@@ -1,0 +1,82 @@
+"""What notebooks use: `run_study` and its results. The same code as the command line, without its printing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search.driver import Options, Outcome
+from search.driver import run_study as run
+from search.record import TrialRecord
+from search.space import Space
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a study found, read from its record."""
+
+    outcome: Outcome
+
+    @property
+    def folder(self) -> Path:
+        """The study's folder."""
+        return self.outcome.record.folder
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The best complete trial; None where there is none."""
+        return self.outcome.best
+
+    @property
+    def score(self) -> float | None:
+        """The best trial's value of the study's metric."""
+        best = self.best
+        return None if best is None else best.score(self.outcome.record.header["metric"])
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per trial: `trial`, `state`, the params that vary, `seed`, `network`, `epochs`, the last metrics."""
+        import pandas as pd  # half a second that the command line does not need
+
+        return pd.DataFrame([_row(trial) for trial in self.outcome.record.trials()])
+
+
+def run_study(
+    space: Space,
+    *,
+    data: str | Path | None = None,
+    trials: int | None = None,
+    name: str | None = None,
+    out: str | Path = "runs",
+    address: str | None = None,
+    tracking_uri: str | None = None,
+    resume: bool = False,
+    quiet: bool = False,
+) -> Results:
+    """Run a study of a space, as `python -m search.run` does; the arguments are its options.
+
+    Raises ConfigError for whatever the command line would refuse with exit code 2.
+    """
+    if data is not None:
+        space = replace(space, data=space.data.model_copy(update={"dataset": str(data)}))
+    if trials is not None:
+        space = replace(space, search=space.search.model_copy(update={"trials": trials}))
+    options = Options(out=Path(out), name=name, address=address, tracking_uri=tracking_uri, resume=resume, quiet=quiet)
+    return Results(run(space, options))
+
+
+def _row(trial: TrialRecord) -> dict[str, Any]:
+    metrics = {key: value for key, value in trial.last.items() if key not in ("epoch", "order")}
+    return {
+        "trial": trial.number,
+        "state": trial.state,
+        **trial.varying,
+        "seed": trial.seed,
+        "network": trial.network,
+        "epochs": len(trial.epochs),
+        **metrics,
+    }
