@@ -137,6 +137,11 @@ class Clips:
             places=tuple(windows.place(cuts) for windows in self._windows),
         )
 
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Those that were opened."""
+        return tuple(self._parts)
+
     def num_tracks(self, part: Part) -> int:
         return len(self._part(part).track_ids)
 
@@ -189,10 +194,13 @@ def open_clips(
     *,
     device: str | torch.device = "cpu",
     parts: Sequence[Part] = ("train", "validation"),
+    train_on: Sequence[Part] = ("train",),
     progress: bool = True,
     digest: str | None = None,
 ) -> Clips:
     """The clips of these parts of the config's dataset. The test part is opened only for those who name it.
+
+    `train_on` are the parts of the split whose clips make up `train`: a last training may take validation as well.
 
     A track shorter than a clip is padded with silence if it is at least half as long, else left out, and noted. Raises
     ConfigError if the clip is longer than every track or a part has no clip, and DatasetChangedError if the dataset
@@ -215,7 +223,7 @@ def open_clips(
         dataset,
         split,
         windows=[_windows(kind, store, shape, ruler.step, device) for kind, store in stores.items()],
-        cuts={part: _cuts(part, dataset, starts, split) for part in parts},
+        cuts={part: _cuts(train_on if part == "train" else (part,), dataset, starts, split) for part in parts},
         device=device,
         notes=(*undecodable, *length_notes(first_store.lengths, ruler)),
     )
@@ -239,16 +247,16 @@ def _windows(kind: Kind, store: Store, shape: ClipShape, step: int, device: torc
     return Windows(kind, store, shape.frames, 1, device)
 
 
-def _cuts(part: Part, dataset: Dataset, starts: Mapping[str, Ints], split: Split) -> Cuts:
-    """The clips that the split gives to this part."""
+def _cuts(parts: Sequence[Part], dataset: Dataset, starts: Mapping[str, Ints], split: Split) -> Cuts:
+    """The clips that the split gives to these parts."""
     chosen: list[tuple[Track, Ints]] = []
     for track in (track for track in dataset.tracks if track.track_id in starts):
         start_K = starts[track.track_id]
-        is_of_part_K = np.array([each == part for each in split.assign(track.track_id, len(start_K))])
+        is_of_part_K = np.array([each in parts for each in split.assign(track.track_id, len(start_K))])
         if is_of_part_K.any():
             chosen.append((track, start_K[is_of_part_K]))
     if not chosen:
-        raise ConfigError(f"split {split.label} leaves no clip for the {part} part", "split")
+        raise ConfigError(f"split {split.label} leaves no clip for the {' and '.join(parts)} part", "split")
     return Cuts(
         tracks=tuple(track for track, _ in chosen),
         track_N=np.repeat(np.arange(len(chosen)), [len(start_K) for _, start_K in chosen]),

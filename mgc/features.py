@@ -270,3 +270,25 @@ def _one_torch_thread() -> Iterator[None]:
 def _num_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@torch.inference_mode()
+def small_pictures(
+    dataset: Dataset, config: FeatureConfig, track_ids: Iterable[str], *, most: tuple[int, int]
+) -> dict[str, Array]:
+    """Pictures (F, T) of whole tracks as uint8, 255 the track's maximum and 0 80 dB below it, for people to look at.
+
+    They are averaged down to at most `most` rows and columns. Where models hear the waveform alone, the picture is what
+    the config's spectrogram would be.
+    """
+    kind: Kind = "waveform" if config.modality == "raw" else "spectrogram"
+    store = open_store(dataset, config, kind, progress=False)
+    found = {}
+    for track_id in track_ids:
+        stored = store.tracks[track_id]
+        rows_RW = store.rows_RW[stored.first_row : stored.first_row + stored.num_rows].float() * store.scale
+        x_FT = rows_RW.T if kind == "spectrogram" else feature_module(config)(rows_RW.T)[0]
+        size = (min(x_FT.shape[0], most[0]), min(x_FT.shape[1], most[1]))
+        small_FT = torch.nn.functional.adaptive_avg_pool2d(x_FT[None], size)[0]
+        found[track_id] = (255 * small_FT).round().byte().numpy()
+    return found

@@ -116,4 +116,5 @@ def _windows(x_BFT: Tensor, start_N: Tensor, length: int) -> Tensor:
         x_BFT = functional.pad(x_BFT, (0, length - x_BFT.shape[2]))
     index_NT = start_N[:, None] + torch.arange(length, device=x_BFT.device)
     x_BFNT: Tensor = x_BFT[:, :, index_NT]
-    return x_BFNT.transpose(1, 2).flatten(0, 1)
+    x_BNFT = x_BFNT.transpose(1, 2).contiguous()
+    return x_BNFT.view(x_BFT.shape[0] * start_N.shape[0], x_BFT.shape[1], length)

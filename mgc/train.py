@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -46,8 +46,8 @@ class Scores:
     Losses are mean cross-entropies by clip, without the L1 penalty; `val_track_loss` is that of the tracks' summed
     votes. Those of train are of the training pass itself:
     with dropout, and with weights that move meanwhile. `val_accuracy`, precision, recall and F1 (macro means) are by
-    track under the config's vote, by clip where that is `none`. `clips_per_s` is the speed of the training pass,
-    `seconds` the time of the whole epoch.
+    track under the config's vote, by clip where that is `none`; without a validation part all of them are NaN.
+    `clips_per_s` is the speed of the training pass, `seconds` the time of the whole epoch.
     """
 
     epoch: int
@@ -68,6 +68,10 @@ class Scores:
     def metrics(self) -> dict[str, float]:
         """Everything but the epoch, by name."""
         return {name: value for name, value in asdict(self).items() if name != "epoch"}
+
+
+VALIDATED = tuple(field.name for field in fields(Scores) if field.name.startswith("val_"))
+"""The scores that need a validation part."""
 
 
 class Training:
@@ -103,26 +107,33 @@ class Training:
         started = time.perf_counter()
         train_loss, train_accuracy = self._train()
         trained = time.perf_counter()
-        predictions = self.predict("validation")
-        self._check_loss("validation", predictions.loss)
+        validation = self._validate() if "validation" in self.clips.parts else dict.fromkeys(VALIDATED, math.nan)
         self.epochs_done += 1
-        by_vote = predictions.scores(self.config.clips.vote)
         return Scores(
             epoch=self.epochs_done,
             train_loss=train_loss,
             train_accuracy=train_accuracy,
-            val_loss=predictions.loss,
-            val_track_loss=predictions.track_loss(),
-            val_accuracy=by_vote.accuracy,
-            val_clip_accuracy=predictions.scores("none").accuracy,
-            val_accuracy_sum=predictions.scores("sum").accuracy,
-            val_accuracy_majority=predictions.scores("majority").accuracy,
-            val_precision=by_vote.precision,
-            val_recall=by_vote.recall,
-            val_f1=by_vote.f1,
+            **validation,
             seconds=time.perf_counter() - started,
             clips_per_s=self.clips.num_clips("train") / (trained - started),
         )
+
+    def _validate(self) -> dict[str, float]:
+        """The scores of the validation part, under the names of VALIDATED."""
+        predictions = self.predict("validation")
+        self._check_loss("validation", predictions.loss)
+        by_vote = predictions.scores(self.config.clips.vote)
+        return {
+            "val_loss": predictions.loss,
+            "val_track_loss": predictions.track_loss(),
+            "val_accuracy": by_vote.accuracy,
+            "val_clip_accuracy": predictions.scores("none").accuracy,
+            "val_accuracy_sum": predictions.scores("sum").accuracy,
+            "val_accuracy_majority": predictions.scores("majority").accuracy,
+            "val_precision": by_vote.precision,
+            "val_recall": by_vote.recall,
+            "val_f1": by_vote.f1,
+        }
 
     def _train(self) -> tuple[float, float]:
         """One pass through the train clips; its mean loss and accuracy."""

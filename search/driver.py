@@ -6,7 +6,9 @@ It knows the order and little else; each part has its own file.
 from __future__ import annotations
 
 import importlib.metadata
+import shlex
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -18,6 +20,7 @@ from typing import Any
 from search import checkpoints, warmstart
 from search.checkpoints import trial_folder
 from search.display import Display
+from search.finishing import finish
 from search.overview import numbered, ranked
 from search.plan import plan_lines
 from search.prepare import Ground, prepare
@@ -118,6 +121,8 @@ def _run(space: Space, record: Record, uri: str, options: Options, remarks: Sequ
                 tracker.start()
                 hopeless = _search(space, record, display, tracker, options, stop)
             _tidy(space, record, display, tracker)
+            if not stop():
+                finish(record, tracker)
             status = "FAILED" if hopeless else "FINISHED" if is_finished(record) else "KILLED"
         finally:
             stop.polite = True  # what is left is short, and MLflow is to hear how it ended
@@ -260,10 +265,20 @@ def header(space: Space, study: str, options: Options) -> dict[str, Any]:
         "trials_given": options.trials_given,
         "max_epochs": space.budget.full,
         "rungs": list(space.budget.rungs()),
+        "resources": space.resources.model_dump(mode="json"),
+        "published": [figure.model_dump(mode="json") for figure in space.published],
+        "command": _command(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {name: importlib.metadata.version(name) for name in VERSIONS_OF},
         "commit": _git_commit(),
     }
+
+
+def _command() -> str | None:
+    """The command line that started the study; None where Python did."""
+    name = Path(sys.argv[0])
+    is_ours = name.parent.name == "search" and name.suffix == ".py"
+    return shlex.join(["python", "-m", f"search.{name.stem}", *sys.argv[1:]]) if is_ours else None
 
 
 def _git_commit() -> str | None:

@@ -101,16 +101,30 @@ class StudyRuns:
             self._send_trial(number, live=end is None)
 
     def send_file(self, number: int, path: Path, folder: str) -> None:
-        self.client.log_artifact(self.runs[number].run_id, str(path), folder or None)
+        """A file or folder as the run's artifact; an MLflow model's folder as a model of the run."""
+        if (path / "MLmodel").is_file():
+            self._send_model(self.runs[number].run_id, path)
+        else:
+            self.client.log_artifact(self.runs[number].run_id, str(path), folder or None)
+
+    def _send_model(self, run_id: str, folder: Path) -> None:
+        """A model that the experiment's page lists, with its run as where it is from."""
+        from mlflow.entities import LoggedModelOutput
+
+        made = self.client.create_logged_model(self._experiment_id, self._record.name, run_id, model_type="pt2")
+        self.client.log_model_artifacts(made.model_id, str(folder))
+        self.client.finalize_logged_model(made.model_id, "READY")
+        self.client.log_outputs(run_id, [LoggedModelOutput(made.model_id, 0)])
 
     def _send_trial(self, number: int, *, live: bool) -> None:
         trial = self._record.trial(number)
         if number not in self.runs:
             self.runs[number] = self._create_trial(number)
         run = self.runs[number]
+        tested = self._record.notes().get("test", {}).get("scores", {}).get(str(number), {})
         self._log(
             run.run_id,
-            points=projection.points(trial, after=run.epochs or 0),
+            points=[*projection.points(trial, after=run.epochs or 0), *projection.test_points(trial, tested)],
             params=projection.params(trial) if run.epochs is None else {},
             tags=projection.trial_tags(trial, live=live),
         )
@@ -120,7 +134,8 @@ class StudyRuns:
     def _send_study(self, end: Status | None) -> None:
         heading, trials = Heading.of(self._record.header), self._record.trials()
         run = self.runs[STUDY]
-        text = projection.description(self._record.name, heading, trials)
+        text = projection.description(self._record.name, heading, trials, self._record.notes().get("answer"))
+        text += projection.view_link(self._experiment_id, heading)
         self._log(
             run.run_id,
             points=projection.best_point(heading, trials) if end else [],
@@ -153,13 +168,13 @@ class StudyRuns:
         run.status = status
 
     def _open_experiment(self, heading: Heading) -> str:
-        """The experiment's id; its primary metric is what MLflow's pages show first."""
+        """The experiment's id; its tags say what MLflow's pages show first."""
         found = self.client.get_experiment_by_name(self._experiment) or self._create_experiment()
         if found.lifecycle_stage == "deleted":
             raise TrackingError(f"experiment {self._experiment} is deleted there; restore it, or delete it for good")
-        primary = {"name": heading.metric, "greaterIsBetter": str(heading.mode == "max")}
-        for key, value in primary.items():
-            self.client.set_experiment_tag(found.experiment_id, f"mlflow.experiment.primaryMetric.{key}", value)
+        for key, value in projection.experiment_tags(heading, self._record.header).items():
+            if found.tags.get(key) != value:
+                self.client.set_experiment_tag(found.experiment_id, key, value)
         return str(found.experiment_id)
 
     def _create_experiment(self) -> Experiment:

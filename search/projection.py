@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from search.overview import BOOKKEEPING, Heading, brief, counts, networks, numbered, ranked
@@ -20,6 +20,8 @@ Status = Literal["RUNNING", "FINISHED", "KILLED", "FAILED"]
 MAX_PARAM = 6000
 MAX_TAG = 8000
 """Characters that MLflow keeps of a value."""
+VIEW = "results"
+"""Name of the view of a space's runs that is written for MLflow's pages."""
 EPOCHS_TAG = "epochs"
 """How many epochs of a trial MLflow has: written after their points, in the same call."""
 
@@ -57,7 +59,40 @@ def points(trial: TrialRecord, after: int) -> list[Point]:
 
 
 def _metrics(epoch: Any) -> list[str]:
-    return [name for name, value in epoch.items() if name not in BOOKKEEPING and math.isfinite(value)]
+    """Those that trials are compared by come first, for MLflow's plots begin with the first that they meet."""
+    names = [name for name, value in epoch.items() if name not in BOOKKEEPING and math.isfinite(value)]
+    return sorted(names, key=lambda name: not name.startswith("val_accuracy"))
+
+
+def experiment_tags(heading: Heading, header: Mapping[str, Any]) -> dict[str, str]:
+    """What MLflow's pages of a space show first: trainings, not prompts; the primary metric; and a view of the table
+    with the columns that matter, best first (MLflow keeps shared views as tags).
+    """
+    written = header.get("canonical", {}).get("params", {})
+    varying = [name for name, form in written.items() if isinstance(form, Mapping) and "value" not in form]
+    columns = [f"metrics.`{heading.metric}`", *(f"params.`{name}`" for name in varying), "params.`seed`"]
+    view = {
+        "searchFilter": "",
+        "orderByKey": f"metrics.`{heading.metric}`",
+        "orderByAsc": heading.mode == "min",
+        "startTime": "ALL",
+        "lifecycleFilter": "Active",
+        "modelVersionFilter": "All Runs",
+        "datasetsFilter": [],
+        "selectedColumns": [*columns, "attributes.`Created`", "tags.`state`", "tags.`epochs`", "tags.`split`"],
+    }
+    return {
+        "mlflow.experimentKind": "custom_model_development",
+        "mlflow.experiment.primaryMetric.name": heading.metric,
+        "mlflow.experiment.primaryMetric.greaterIsBetter": str(heading.mode == "max"),
+        f"mlflow.sharedViewState.{VIEW}": json.dumps(view),
+    }
+
+
+def view_link(experiment_id: str, heading: Heading) -> str:
+    """Markdown that leads to that view."""
+    page = f"#/experiments/{experiment_id}/runs?viewStateShareKey={VIEW}&workflowType=machine_learning"
+    return f"\n\n[All trials by {heading.metric}, best first]({page})"
 
 
 def study_tags(heading: Heading) -> dict[str, str]:
@@ -103,6 +138,12 @@ def trial_status(trial: TrialRecord, *, live: bool) -> Status:
             return "RUNNING" if live else "KILLED"
 
 
+def test_points(trial: TrialRecord, scores: Mapping[str, float]) -> list[Point]:
+    """What a trial's model reached on the test part, at its last epoch."""
+    step = int(trial.last.get("epoch", 0))
+    return [Point(name, float(value), end_ms(trial), step) for name, value in scores.items() if math.isfinite(value)]
+
+
 def best_point(heading: Heading, trials: Sequence[TrialRecord]) -> list[Point]:
     """The best score as the study's own point, so that studies can be compared; its step counts the ended trials."""
     best = ranked(trials, heading.metric, heading.mode)[:1]
@@ -110,8 +151,8 @@ def best_point(heading: Heading, trials: Sequence[TrialRecord]) -> list[Point]:
     return [Point(heading.metric, t.last[heading.metric], milliseconds(t.ended or t.started), step) for t in best]
 
 
-def description(name: str, heading: Heading, trials: Sequence[TrialRecord]) -> str:
-    """The study in a few lines of Markdown, for whoever opens its run in MLflow."""
+def description(name: str, heading: Heading, trials: Sequence[TrialRecord], answer: str | None = None) -> str:
+    """The study in a few lines of Markdown, for whoever opens its run in MLflow; first its answer, once it has one."""
     about = {
         "space": heading.space,
         "dataset": heading.dataset_label if heading.dataset else None,
@@ -122,7 +163,8 @@ def description(name: str, heading: Heading, trials: Sequence[TrialRecord]) -> s
     }
     lines = [f"- **{label}**: {text}" for label, text in about.items() if text is not None]
     caution = [f"**Caution: {'; '.join(heading.cautions)}.**", ""] if heading.cautions else []
-    return "\n".join([f"### {name}", heading.description or "", "", *caution, *lines])
+    said = [answer, "", "The whole report: artifact `report/report.html`.", ""] if answer else []
+    return "\n".join([f"### {name}", heading.description or "", "", *said, *caution, *lines])
 
 
 def _best_line(heading: Heading, trials: Sequence[TrialRecord]) -> str | None:

@@ -19,6 +19,7 @@ from ray import tune
 from mgc.clips import Clips, open_clips
 from mgc.config import Section, TrainingConfig
 from mgc.datasets import DatasetChangedError
+from mgc.splits import Part
 from mgc.train import Training
 from search import checkpoints
 from search.checkpoints import CheckpointError
@@ -26,13 +27,16 @@ from search.prepare import trial_config
 
 CHECKPOINT_EVERY_S = 30.0
 """Seconds of training that a lost worker costs at most, the epoch that it was in aside."""
+TRAIN: tuple[Part, ...] = ("train",)
+"""What a trial is trained on unless it is told otherwise."""
 CUDA_CONTEXT_BYTES = 600 << 20
 """Memory of a card that each process takes beside its tensors; generous, so that a share is never promised twice."""
 
 
 class TrainingTrial(tune.Trainable):
     """One trial. Its config: `params`, `seed`, `data`, `epochs`, `rungs`, `known_epochs`, `folder`, `threads`,
-    `gpu_trials`, `dataset_digest`.
+    `gpu_trials`, `dataset_digest`, and `train_on`, the parts that it is trained on where that is not the train part
+    alone.
 
     `folder` is where its checkpoint lies, on storage that every node sees; `known_epochs` how many the record has. A
     step is an epoch; its result holds `metrics` (the epoch and all its scores), `facts` (where it ran) and, when it
@@ -103,11 +107,12 @@ class TrainingTrial(tune.Trainable):
 
     def _identity(self) -> dict[str, Any]:
         """What a checkpoint must be of to be this trial's: a folder may hold what an earlier study left there."""
-        return {key: self.spec[key] for key in ("params", "seed", "data", "epochs")}
+        return {key: self.spec.get(key) for key in ("params", "seed", "data", "epochs", "train_on")}
 
     def _begin(self) -> Training:
         config = trial_config(self.spec)
-        training = Training(config, clips_of(config, self.spec["dataset_digest"]), device())
+        clips = clips_of(config, self.spec["dataset_digest"], tuple(self.spec.get("train_on", TRAIN)))
+        training = Training(config, clips, device())
         if self.went_on_from is not None:
             training.load_state_dict(self.went_on_from)
             self.went_on_from = None
@@ -128,18 +133,19 @@ class TrainingTrial(tune.Trainable):
         return {"node": platform.node(), "device": on, "threads": self.spec["threads"], **went_on}
 
 
-_opened: dict[tuple[str | Section, ...], Clips] = {}
+_opened: dict[tuple[str | Section | tuple[Part, ...], ...], Clips] = {}
 
 
-def clips_of(config: TrainingConfig, digest: str) -> Clips:
+def clips_of(config: TrainingConfig, digest: str, train_on: tuple[Part, ...] = TRAIN) -> Clips:
     """The clips of a config, of the dataset with this digest: a folder may change while a study runs.
 
     The last ones stay open in a warm actor, whose next trial mostly asks for the same.
     """
-    key = (digest, config.data, config.features, config.clips)
+    key = (digest, config.data, config.features, config.clips, train_on)
     if key not in _opened:
         _opened.clear()
-        _opened[key] = open_clips(config, device=device(), digest=digest)
+        parts: tuple[Part, ...] = ("train",) if "validation" in train_on else ("train", "validation")
+        _opened[key] = open_clips(config, device=device(), parts=parts, train_on=train_on, digest=digest)
     return _opened[key]
 
 

@@ -54,3 +54,42 @@ def _shared(name: str) -> Path:
     if not path.exists():
         pytest.skip(f"real GTZAN is not here: {path} does not exist (set MGC_SHARED to the folder that holds data/)")
     return path
+
+
+WHOLE_SPACE = """
+description: which r for two kinds of noise
+data: {dataset: DATASET, split: track, ratios: [2, 1, 1]}
+params:
+  model: se_cnn
+  r: {uniform: [2, 16]}
+  channels: [4, 4, 4, 8, 8]
+  spectrogram: log_mel
+  sr: 8000
+  n_fft: 256
+  hop_length: 128
+  n_mels: 32
+  clip_seconds: 0.6
+  clips_per_track: 2
+  clip_overlap: null
+  batch_size: 8
+search: {trials: 4, seed: 3}
+budget: {min_epochs: 1, max_epochs: 2, reduction_factor: 2}
+published: [{table: Table 2, params: {r: 31.43}, metric: test_accuracy, value: 0.924, dataset: gtzan}]
+"""
+
+
+@pytest.fixture(scope="session")
+def whole_study(tmp_path_factory: pytest.TempPathFactory, own_folders: None) -> Path:
+    """The folder of a study that was searched, then confirmed once: two seeds of its best network and the default."""
+    from tiny_dataset import write_tracks
+
+    from search import confirm, run
+
+    root = tmp_path_factory.mktemp("whole")
+    music = write_tracks(root / "music", [1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7])
+    (root / "whole.yaml").write_text(WHOLE_SPACE.replace("DATASET", str(music)))
+    assert run.main([str(root / "whole.yaml"), "--out", str(root / "runs"), "--quiet"]) == 0
+    before = root / "runs" / "whole-001" / "report"
+    (root / "searched.html").write_bytes((before / "report.html").read_bytes())
+    assert confirm.main(["whole-001", "--top", "1", "--seeds", "2", "--out", str(root / "runs"), "--quiet"]) == 0
+    return root / "runs" / "whole-001"

@@ -10,7 +10,7 @@ HEAVY = {"torch", "ray", "optuna", "mlflow", "librosa", "soundfile", "ruamel", "
 ADDRESSES = {
     "optuna": {"search/record.py", "search/sampler.py"},
     "ray": {"search/tuner.py", "search/trial.py"},
-    "mlflow": {"search/mlflow_runs.py"},
+    "mlflow": {"search/mlflow_runs.py", "search/mlflow_model.py"},
     "ruamel": {"search/document.py"},
     "timm": {"mgc/models/timm_models.py"},
 }

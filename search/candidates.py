@@ -1,0 +1,91 @@
+"""Which configs of a study are worth training again: its best effective networks, and the model's own default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mgc.config import ConfigError, Vote, training_config
+from search.check import checked_space
+from search.document import Document, Place
+from search.domains import Domain
+from search.overview import Heading, networks
+from search.prepare import Ground
+from search.record import Record
+from search.space import Space
+
+NOT_COMPARED = ("seed", "fold")
+"""Params that repeat a training rather than change it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A config to be trained over seeds. `role` is `default`, or its rank in the search: `best 1`."""
+
+    params: Mapping[str, Any]
+    varying: Mapping[str, Any]
+    network: str
+    role: str
+    vote: Vote
+
+
+def space_of(record: Record) -> Space:
+    """The space that a study was made from, as its record holds it: the file may have changed since."""
+    header = record.header
+    canonical = header["canonical"]
+    values = {
+        "description": header["description"],
+        "data": {key: value for key, value in canonical["data"].items() if value is not None},
+        "params": canonical["params"],
+        "search": {**canonical["search"], "trials": header["trials"]},
+        "budget": canonical["budget"],
+        "resources": header.get("resources", {}),
+        "published": header.get("published", []),
+    }
+    return checked_space(Document(values, {(): Place(0, f"study {record.name}")}), Path(header["file"]))
+
+
+def candidates(record: Record, ground: Ground, *, top: int | None) -> list[Candidate]:
+    """The best distinct networks of a study, best first, and the default config, unless it is one of them.
+
+    ConfigError for a study without a complete trial.
+    """
+    heading = Heading.of(record.header)
+    found = networks(record.trials(), heading.metric, heading.mode)[:top]
+    if not found:
+        raise ConfigError(f"study {record.name} has no complete trial to confirm", "study")
+    best = [
+        _candidate(dict(network.trials[0].params), dict(network.trials[0].varying), network.key, f"best {rank}")
+        for rank, network in enumerate(found, start=1)
+    ]
+    default = default_candidate(ground, precision=record.header["precision"])
+    return best if default is None or default.network in {each.network for each in best} else [*best, default]
+
+
+def default_candidate(ground: Ground, *, precision: str) -> Candidate | None:
+    """The space with the model's own values, its paper's where it gives them, in place of every domain.
+
+    None where the data cannot give such clips.
+    """
+    space = ground.space
+    model = space.params["model"]
+    name = model.value if model.domain is None else model.domain.ends()[0]
+    own = training_config({"model": name}, data=space.data, epochs=1).flat()
+
+    def choose(param: str, domain: Domain) -> Any:
+        return domain.ends()[0] if param in ("model", *NOT_COMPARED) else own[param]
+
+    params = {**space.walk(choose), "precision": precision}
+    try:
+        network = ground.network_key(params)
+    except ConfigError:
+        return None
+    return _candidate(params, {key: params[key] for key in space.varying if key in params}, network, "default")
+
+
+def _candidate(params: dict[str, Any], varying: dict[str, Any], network: str, role: str) -> Candidate:
+    params.pop("seed", None)
+    kept = {key: value for key, value in varying.items() if key not in NOT_COMPARED}
+    return Candidate(params=params, varying=kept, network=network, role=role, vote=params.get("vote", "sum"))
