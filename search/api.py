@@ -14,6 +14,8 @@ from search.space import Space
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mgc.saved import SavedModel
+
 
 @dataclass(frozen=True)
 class Results:
@@ -43,6 +45,12 @@ class Results:
         import pandas as pd  # half a second that the command line does not need
 
         return pd.DataFrame([_row(trial) for trial in self.outcome.record.trials()])
+
+    def load_model(self) -> SavedModel:
+        """The best trial's model, or the confirmed one: `predict` takes a waveform. SavedModelError where none is."""
+        from mgc.saved import load_model
+
+        return load_model(self.folder / "model")
 
 
 def run_study(

@@ -40,7 +40,7 @@ def export_model(saved: Path, folder: Path) -> Path:
     listener = model.listener
     floats = np.dtype(np.float32)
     signature = ModelSignature(
-        inputs=Schema([TensorSpec(floats, (-1, -1), "waveform")]),
+        inputs=Schema([TensorSpec(floats, (-1, -1))]),
         outputs=Schema([TensorSpec(floats, (-1, len(model.genres)))]),
     )
     shutil.rmtree(folder, ignore_errors=True)

@@ -36,6 +36,12 @@ def test_every_option_of_the_command_line_is_in_the_readme_and_the_other_way_rou
     assert told == options - {"--help"}
 
 
+def test_every_module_is_explained_in_a_line():
+    told = set(re.findall(r"^- `([a-z0-9_]+\.py)`: \S", README, flags=re.MULTILINE))
+    files = {path.name for folder in ("mgc", "search", "benchmarks") for path in (ROOT / folder).rglob("*.py")}
+    assert told == files
+
+
 @pytest.mark.slow
 def test_the_notebook_example_runs(tmp_path):
     [code] = blocks("python")
