@@ -111,8 +111,9 @@ def _noise_sentence(record: Record, heading: Heading, found: Sequence[Network], 
     others = found[1:]
     within = sum(network.scores[0] >= interval.low for network in others)
     if within:
+        share = "All" if within == len(others) else f"{within} of the"
         return (
-            f"{within} of the {len(others)} other networks trained to the end lie within that interval: "
+            f"{share} {len(others)} other networks trained to the end lie within that interval: "
             f"no difference that this search could show at 95 %; {confirm}."
         )
     return (
@@ -122,7 +123,7 @@ def _noise_sentence(record: Record, heading: Heading, found: Sequence[Network], 
 
 
 def _out(folder: Path) -> str:
-    return "" if folder.parent.name == "runs" else f" --out {folder.parent.name}"
+    return "" if folder.parent.name == "runs" else f" --out {folder.parent}"
 
 
 def is_number(value: float | None) -> bool:
