@@ -21,7 +21,6 @@ ui: $(READY)       ## MLflow's pages on this project's runs
 
 bench: $(READY)    ## every speed figure beside its baseline (QUICK=1: in about ten minutes)
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
-	$(BIN)/python -m benchmarks.overhead
 
 setup: $(READY)
 

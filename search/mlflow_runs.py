@@ -67,6 +67,10 @@ class StudyRuns:
         self._client: MlflowClient | None = None
         self._experiment_id = ""
 
+    def load(self) -> None:
+        """Import MLflow and make the client, which asks nothing of a server."""
+        assert self.client
+
     @property
     def client(self) -> MlflowClient:
         """Made at the first use; for a new sqlite file that makes its tables, which takes a second or two."""

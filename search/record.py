@@ -120,6 +120,8 @@ class Record:
     storage: JournalStorage
     study_id: int
     _next_order: int = field(default=0)
+    _ended: dict[int, TrialRecord] = field(default_factory=dict, repr=False)
+    """Trials that nothing can change any more, as they are."""
 
     @classmethod
     def create(cls, folder: Path, header: Mapping[str, Any]) -> Record:
@@ -184,10 +186,10 @@ class Record:
     def trials(self, *states: State) -> list[TrialRecord]:
         """All trials in the order of their numbers, or those in one of the states."""
         wanted = tuple(_ENDS[state] for state in states) or None
-        return [_trial_record(trial) for trial in self.frozen_trials(wanted)]
+        return [self._as_record(trial) for trial in self.frozen_trials(wanted)]
 
     def trial(self, number: int) -> TrialRecord:
-        return _trial_record(self.storage.get_trial(self._trial_id(number)))
+        return self._as_record(self.storage.get_trial(self._trial_id(number)))
 
     def frozen_trials(self, states: tuple[TrialState, ...] | None = None) -> list[FrozenTrial]:
         """The trials as Optuna sees them, for samplers."""
@@ -238,6 +240,13 @@ class Record:
             epoch = int(self.trial(number).last["epoch"])
             self.storage.set_trial_intermediate_value(trial_id, epoch, values[0])
         self.storage.set_trial_state_values(trial_id, _ENDS[state], values if state == "complete" else None)
+
+    def _as_record(self, trial: FrozenTrial) -> TrialRecord:
+        if not trial.state.is_finished():
+            return _trial_record(trial)
+        if trial.number not in self._ended:
+            self._ended[trial.number] = _trial_record(trial)
+        return self._ended[trial.number]
 
     def _trial_id(self, number: int) -> int:
         return self.storage.get_trial_id_from_study_id_trial_number(self.study_id, number)

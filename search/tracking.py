@@ -82,6 +82,8 @@ class Tracker:
         """
         if check_uri(self._uri):
             self._reached.set_result(None)
+        elif not self._uri.startswith("sqlite:"):
+            self._runs.load()  # seconds on a busy machine, which are not the server's
         self._thread.start()
         try:
             self._reached.result(wait_s := OPEN_S if self._uri.startswith("sqlite:") else REACH_S)
