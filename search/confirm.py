@@ -193,6 +193,7 @@ def _train(
                 "threads": share.cpus_per_trial,
                 "gpu_trials": share.trials_per_gpu,
                 "train_on": TRAIN_PARTS[confirms["train_on"]],
+                "dataset_digest": record.header["digests"]["dataset"],
             }
 
         stop.polite = True
