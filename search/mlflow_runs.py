@@ -69,7 +69,7 @@ class StudyRuns:
 
     def load(self) -> None:
         """Import MLflow and make the client, which asks nothing of a server."""
-        assert self.client
+        _ = self.client
 
     @property
     def client(self) -> MlflowClient:
