@@ -25,6 +25,7 @@ from search.confirmed import Confirmed, confirmed, folder_of
 from search.display import Display
 from search.driver import Options as StudyOptions
 from search.driver import header as study_header
+from search.driver import trial_spec
 from search.finishing import MODEL, about, spec_of, trained
 from search.mlflow_model import FOLDER, export_model
 from search.predictions import file_of_test, keep
@@ -185,16 +186,8 @@ def _train(
         share = slots(space.resources)
 
         def spec(trial: TrialRecord) -> dict[str, Any]:
-            return {
-                **spec_of(record, trial),
-                "rungs": (),
-                "known_epochs": len(trial.epochs),
-                "folder": str(trial_folder(record, trial.number)),
-                "threads": share.cpus_per_trial,
-                "gpu_trials": share.trials_per_gpu,
-                "train_on": TRAIN_PARTS[confirms["train_on"]],
-                "dataset_digest": record.header["digests"]["dataset"],
-            }
+            train_on = TRAIN_PARTS[confirms["train_on"]]
+            return {**trial_spec(space, record, share, trial), "rungs": (), "train_on": train_on}
 
         stop.polite = True
         Tuner(
