@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ NOT_COMPARED = ("seed", "fold")
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A config to be trained over seeds. `role` is `default`, or its rank in the search: `best 1`."""
+    """A config to be trained over seeds. `role`: its rank in the search (`best 1`), `default`, or `best 2, default`."""
 
     params: Mapping[str, Any]
     varying: Mapping[str, Any]
@@ -61,7 +61,11 @@ def candidates(record: Record, ground: Ground, *, top: int | None) -> list[Candi
         for rank, network in enumerate(found, start=1)
     ]
     default = default_candidate(ground, precision=record.header["precision"])
-    return best if default is None or default.network in {each.network for each in best} else [*best, default]
+    if default is None:
+        return best
+    if default.network not in {each.network for each in best}:
+        return [*best, default]
+    return [replace(each, role=f"{each.role}, default") if each.network == default.network else each for each in best]
 
 
 def default_candidate(ground: Ground, *, precision: str) -> Candidate | None:

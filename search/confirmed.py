@@ -110,8 +110,9 @@ class Confirmed:
     def _comparison(self, chosen: ConfirmedConfig) -> str:
         others = [config for config in self.configs if config is not chosen]
         if not others:
-            return "It was confirmed alone, so there is nothing to compare it with."
-        other = next((config for config in others if config.role == REFERENCE), others[0])
+            why = "It is the model's own default" if REFERENCE in chosen.role else "It was confirmed alone"
+            return f"{why}, so there is nothing to compare it with."
+        other = next((config for config in others if REFERENCE in config.role), others[0])
         gap = difference(chosen.right_SM, other.right_SM)
         return _sentence(verdict(chosen.name, other.name, gap)) + " (paired bootstrap over tracks and seeds)."
 
