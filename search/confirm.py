@@ -11,12 +11,13 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mgc.config import ConfigError
+from mgc.config import ConfigError, Vote
+from mgc.metrics import Predictions
 from mgc.saved import save_model
 from mgc.splits import Part
 from search.candidates import Candidate, candidates, space_of
@@ -228,9 +229,15 @@ def open_test(original: Record, record: Record, say: Callable[[str], None]) -> N
         said = training.predict("test")
         keep(record.folder / file_of_test(trial.number), said)
         by_vote = {f"test_accuracy_{vote}": said.scores(vote).accuracy for vote in ("none", "sum", "majority")}
-        own = said.scores(training.config.clips.vote)
-        scores[str(trial.number)] = {"test_accuracy": own.accuracy, "test_f1": own.f1, **by_vote}
+        vote = training.config.clips.vote
+        of_parts = {**measured("train", training.predict("train"), vote), **measured("test", said, vote)}
+        scores[str(trial.number)] = {**of_parts, **by_vote}
     record.note("test", {"opened": opened, "scores": scores})
+
+
+def measured(part: Part, said: Predictions, vote: Vote) -> dict[str, float]:
+    """Accuracy, and macro precision, recall and F1 of a part, each under its name: `test_f1`."""
+    return {f"{part}_{name}": value for name, value in asdict(said.scores(vote)).items()}
 
 
 def conclude(original: Record, record: Record, found: Confirmed, tracker: Tracker, say: Callable[[str], None]) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from search.record import State, TrialRecord
+from search.stats import Interval, over_seeds
 
 BOOKKEEPING = frozenset({"epoch", "order"})
 """Keys of an epoch in the record that count it; all others are metrics."""
@@ -78,6 +79,11 @@ class Network:
     @property
     def mean(self) -> float:
         return statistics.fmean(self.scores)
+
+    @property
+    def interval(self) -> Interval:
+        """Mean and 95 % interval over repeats and folds; its ends are unknown for a network trained once."""
+        return over_seeds(self.scores)
 
     @property
     def std(self) -> float | None:

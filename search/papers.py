@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import argparse
 import csv
-import statistics
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from math import sqrt
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -20,12 +18,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from scipy.special import stdtrit
 
 from mgc.config import ConfigError
 from search.figures import Figure, figures, has
 from search.overview import Heading
 from search.record import JOURNAL, Record, RecordError, TrialRecord
+from search.stats import Interval, over_seeds
 
 EXIT_USAGE = 2
 COLUMNS = (
@@ -46,21 +44,12 @@ class Ours:
     split: str
 
     @property
-    def mean(self) -> float:
-        return statistics.fmean(self.values)
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """Student's t over the runs; None for a single one."""
-        num = len(self.values)
-        if num < 2:
-            return None
-        half = float(stdtrit(num - 1, 0.975)) * statistics.stdev(self.values) / sqrt(num)
-        return self.mean - half, self.mean + half
+    def interval(self) -> Interval:
+        """Mean and Student's t over the runs; its ends are unknown for a single one."""
+        return over_seeds(self.values)
 
     def __str__(self) -> str:
-        ends = f" [{self.interval[0]:.3f}, {self.interval[1]:.3f}]" if self.interval else ""
-        return f"{self.mean:.3f}{ends}"
+        return str(self.interval)
 
 
 def ours_of(figure: Figure, records: Sequence[Record]) -> Ours | None:
@@ -131,8 +120,14 @@ def row(figure: Figure, ours: Ours | None, out: Path) -> dict[str, Any]:
     published = figure.published
     known: Mapping[str, Any] = {}
     if ours:
-        low, high = ours.interval or (None, None)
-        known = {"ours": ours.mean, "low": low, "high": high, "runs": len(ours.values), "ours_metric": ours.metric}
+        low, high = (ours.interval.low, ours.interval.high) if ours.interval.is_known else (None, None)
+        known = {
+            "ours": ours.interval.mean,
+            "low": low,
+            "high": high,
+            "runs": len(ours.values),
+            "ours_metric": ours.metric,
+        }
         known |= {"ours_dataset": ours.dataset, "ours_split": ours.split, "study": ours.study}
     return {
         **dict.fromkeys(COLUMNS, ""),

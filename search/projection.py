@@ -141,7 +141,8 @@ def trial_status(trial: TrialRecord, *, live: bool) -> Status:
 def test_points(trial: TrialRecord, scores: Mapping[str, float]) -> list[Point]:
     """What a trial's model reached on the test part, at its last epoch."""
     step = int(trial.last.get("epoch", 0))
-    return [Point(name, float(value), end_ms(trial), step) for name, value in scores.items() if math.isfinite(value)]
+    own = {name: value for name, value in scores.items() if name.startswith("test_")}  # those of train are its curves
+    return [Point(name, float(value), end_ms(trial), step) for name, value in own.items() if math.isfinite(value)]
 
 
 def best_point(heading: Heading, trials: Sequence[TrialRecord]) -> list[Point]:

@@ -85,14 +85,15 @@ def trial_line(trial: TrialRecord, heading: Heading, same: Sequence[int], *, is_
 
 
 def network_table(heading: Heading, found: Sequence[Network]) -> Table:
-    """Complete trials by effective network: best and mean score, the spread over repeats, and what they had."""
+    """Complete trials by effective network: best and mean score with its 95 % interval, and what they had."""
     names = varying_names([trial for network in found for trial in network.trials])
-    table = _table(["best", "mean", "std", "n", "trials"], names, title=f"best networks, {heading.metric}")
+    table = _table(["best", "mean", "95 %", "n", "trials"], names, title=f"best networks, {heading.metric}")
     for network in found:
-        std = f"{network.std:.3f}" if network.std is not None else "-"
+        sure = network.interval
+        error = f"+/- {sure.high - sure.mean:.3f}" if sure.is_known else "-"
         numbers = _numbers(sorted(trial.number for trial in network.trials))
         values = {name: network.values(name) for name in names}
-        scores = (f"{network.scores[0]:.3f}", f"{network.mean:.3f}", std, str(len(network.scores)))
+        scores = (f"{network.scores[0]:.3f}", f"{network.mean:.3f}", error, str(len(network.scores)))
         table.add_row(*scores, numbers, *_param_cells(names, values))
     return table
 

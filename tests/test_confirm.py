@@ -1,6 +1,7 @@
 """A study confirmed: seeds of its own, the test part opened and counted, figures that can be computed again."""
 
 import json
+from dataclasses import asdict
 
 import mlflow
 import numpy as np
@@ -86,7 +87,11 @@ def test_kept_predictions_give_the_figures_again(whole_study):
     scores = record.notes()["test"]["scores"]
     for trial in record.trials("complete"):
         said, _ = kept(record.folder / file_of_test(trial.number))
-        assert said.scores("sum").accuracy == scores[str(trial.number)]["test_accuracy"]
+        own = scores[str(trial.number)]
+        assert asdict(said.scores("sum")) == {
+            name: own[f"test_{name}"] for name in ("accuracy", "precision", "recall", "f1")
+        }
+        assert {"train_accuracy", "train_precision", "train_recall", "train_f1"} <= own.keys()
     found = confirmations(whole_study)[0]
     first = found.configs[0]
     assert first.accuracy.mean == pytest.approx(

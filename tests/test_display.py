@@ -211,7 +211,7 @@ def test_the_summary_gives_result_networks_places_and_what_to_type(record):
     assert "caution: synthetic music: no result about real genres" in lines
     assert "best val_accuracy 0.7000 (trial 1, r = 32)" in lines
     rows = [line for line in lines if re.match(r"0\.\d", line)]
-    assert rows == ["0.700 0.650 0.071 2 0, 1 31 to 32", "0.650 0.650 - 1 2 8"]
+    assert rows == ["0.700 0.650 +/- 0.635 2 0, 1 31 to 32", "0.650 0.650 - 1 2 8"]  # 12.7 * 0.0707 / sqrt(2)
     assert "failed: trials 4, 5: NaN loss" in lines
     assert f"results {record.folder}" in lines
     command = f"python -m search.tracking sync {record.name} --out {record.folder.parent}"
