@@ -119,7 +119,9 @@ class Tracker:
         before = -1
         while self._thread.is_alive() and not self._given_up and self._sent > before and time.monotonic() < until:
             before = self._sent
-            self._thread.join(min(PATIENCE_S, max(until - time.monotonic(), 0.0)))
+            is_opening = self._uri.startswith("sqlite:") and not self._runs.connected
+            patience_s = OPEN_S if is_opening else PATIENCE_S
+            self._thread.join(min(patience_s, max(until - time.monotonic(), 0.0)))
         with self._change:
             self._given_up = True
             left = [number for number, *_ in (*self._refused, *self._files)]
