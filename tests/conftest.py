@@ -22,6 +22,13 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def no_tracking_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the user's server nor one that an earlier test left set: mlflow.set_tracking_uri writes it there."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+
+
 @pytest.fixture
 def audio_folder(tmp_path: Path) -> Path:
     """Two genres of four tracks of one second, tones of different pitch; `tracks.csv` names four artists of each."""

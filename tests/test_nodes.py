@@ -39,7 +39,7 @@ def test_trials_of_a_lost_node_go_on_elsewhere_from_their_checkpoints(nodes, tmp
     for trial in trials:
         assert [epoch["epoch"] for epoch in trial.epochs] == list(range(1, len(trial.epochs) + 1))
     (again,) = [trial for trial in trials if trial.facts.get("worker_losses")]
-    assert again.state == "complete"
+    assert again.state in ("complete", "stopped")  # of two trials ASHA may stop either
     assert again.facts["resumed_after"] in (1, 30)  # the rungs; the epochs since are trained again
 
 

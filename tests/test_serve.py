@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -57,8 +58,10 @@ def test_a_served_model_says_of_a_waveform_what_predict_says_of_the_file(tmp_pat
     model = load_model(save_model(tmp_path / "model", training))
     served = mlflow_model.export_model(tmp_path / "model", tmp_path / "served")
     port = free_port()
-    command = [Path(sys.executable).with_name("mlflow"), "models", "serve", "--env-manager", "local", "--workers", "1"]
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/none.db", "PYTHONPATH": ""}
+    programs = Path(sys.executable).parent  # MLflow starts uvicorn by its name
+    command = [programs / "mlflow", "models", "serve", "--env-manager", "local", "--workers", "1"]
+    environment = {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": ""}
+    environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{tmp_path}/none.db"
     process = subprocess.Popen(
         [*command, "--model-uri", str(served), "--host", "127.0.0.1", "--port", str(port)],
         env=environment,
@@ -80,5 +83,6 @@ def test_a_served_model_says_of_a_waveform_what_predict_says_of_the_file(tmp_pat
         said = json.loads(answered(f"{url}/invocations", process, json.dumps({"inputs": both}).encode()))["predictions"]
         assert np.shape(said) == (2, len(model.genres))
     finally:
-        os.killpg(process.pid, 15)
+        with contextlib.suppress(ProcessLookupError):  # it has ended by itself, which `answered` tells
+            os.killpg(process.pid, 15)
         process.wait()
