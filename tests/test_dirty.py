@@ -266,6 +266,7 @@ def public(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 def test_what_may_not_be_read_is_left_out(public: Path) -> None:
     root = write_tracks(public / "music", [1.0] * 3, genres=("high", "low", "secret"))
@@ -275,6 +276,7 @@ def test_what_may_not_be_read_is_left_out(public: Path) -> None:
     assert done.stdout.splitlines() == ["5", "1 file left out: cannot be read (first 'low/low.1.wav')"], done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 def test_a_cache_that_may_not_be_written_is_one_line(public: Path) -> None:
     (public / "cache").mkdir(mode=0o755)

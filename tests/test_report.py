@@ -106,6 +106,7 @@ def test_pictures_and_tables_are_files_too(record):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_most_confidently_wrong_come_first(record):
     full(record)
     _, folder = page_of(record)
@@ -173,6 +174,7 @@ def test_the_page_refers_to_nothing_outside(record):
     assert "url(" not in text and "<script" not in text
 
 
+@pytest.mark.slow
 def test_the_command_says_the_answer_and_where_the_page_is(record, capsys):
     full(record)
     assert main([record.name, "--out", str(record.folder.parent)]) == 0
