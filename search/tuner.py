@@ -6,6 +6,7 @@ a new driver rebuilds ASHA's rungs from the record, and running trials go on fro
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import re
@@ -74,7 +75,22 @@ def cluster(address: str | None, *, num_gpus: int | None = None) -> Iterator[Non
     try:
         yield
     finally:
-        ray.shutdown()
+        with _no_garbage_collected():
+            ray.shutdown()
+
+
+@contextmanager
+def _no_garbage_collected() -> Iterator[None]:
+    """Ray ends the process, without a word, when a reference of its own dies in another thread while it shuts down:
+    what Tune left in cycles would, whenever the collector happens to run in the thread that talks to MLflow.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 @contextmanager
