@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -30,11 +29,12 @@ def sent(numbers, *, polite, obeys):
         text=True,
     )
     assert process.stdout.readline() == "ready\n"
+    said = []
     for number in numbers:
         process.send_signal(number)
-        time.sleep(0.2)
+        said.append(process.stdout.readline().rstrip())  # what it answers, before the next comes; nothing at its end
     out, _ = process.communicate(timeout=15)
-    return process.returncode, out.splitlines()
+    return process.returncode, [*filter(None, said), *out.splitlines()]
 
 
 STOPPING = "stopping: running trials end their epoch and keep checkpoints (once more ends at once)"

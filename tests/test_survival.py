@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,9 +33,12 @@ class Driver:
     def __init__(self, place, *arguments, name="life"):
         self.study = place.runs / name
         command = [sys.executable, "-m", "search.run", str(place.space), "--address", "local", "--json"]
-        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         options = ["--out", str(place.runs), *map(str, arguments)]
-        self.process = subprocess.Popen([*command, *options], env=place.env, start_new_session=True, **streams)
+        said = Path(tempfile.mkdtemp(dir=place.folder))
+        self.out, self.err = said / "out", said / "err"
+        with self.out.open("w") as out, self.err.open("w") as err:
+            streams = {"stdout": out, "stderr": err}
+            self.process = subprocess.Popen([*command, *options], env=place.env, start_new_session=True, **streams)
 
     def until_epochs(self, count):
         """Wait until the record has so many epochs more than now."""
@@ -59,8 +63,9 @@ class Driver:
     def end(self):
         """Wait for the end: exit code, what was said, and how long it took from here."""
         started = time.monotonic()
-        out, err = self.process.communicate(timeout=240)
-        return SimpleNamespace(code=self.process.returncode, stdout=out, stderr=err, seconds=time.monotonic() - started)
+        code = self.process.wait(240)
+        seconds = time.monotonic() - started
+        return SimpleNamespace(code=code, stdout=self.out.read_text(), stderr=self.err.read_text(), seconds=seconds)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +95,7 @@ def life(place):
     driver = Driver(place, "--resume")
     driver.until_epochs(4)
     driver.interrupt()
-    time.sleep(0.2)
+    driver.until(lambda: "stopping: " in driver.err.read_text())
     driver.interrupt()
     seen.twice = driver.end()
     seen.after_twice = Record.open(driver.study).trials()
