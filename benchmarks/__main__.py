@@ -1,6 +1,6 @@
 """`make bench`: every speed figure beside its baseline, in one run, as a table and as benchmarks/RESULTS.md.
 
-    python -m benchmarks [--quick] [--data DIR] [--only trial features training overhead]
+    python -m benchmarks [--quick] [--data DIR] [--only PART ...]
 
 Seconds of a shared machine mean little, ratios within one run do. `--data` is a folder of real audio (default:
 ../shared/data/gtzan_mini where it is there, else the embedded music).
@@ -15,14 +15,19 @@ import platform
 from datetime import date
 from pathlib import Path
 
-from benchmarks import features, overhead, training, trials
+from benchmarks import features, first_epoch, growth, memory, overhead, tracking_calls, training, trials, whole
 from benchmarks.figure import Figure, table
 
 PARTS = {
     "trial": trials.figures,
+    "whole": whole.figures,
     "features": features.figures,
     "training": training.figures,
+    "first_epoch": first_epoch.figures,
+    "memory": memory.figures,
     "overhead": overhead.figures,
+    "tracking": tracking_calls.figures,
+    "growth": growth.figures,
 }
 REAL = Path(__file__).parents[2] / "shared" / "data" / "gtzan_mini"
 RESULTS = Path(__file__).parent / "RESULTS.md"

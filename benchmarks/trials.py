@@ -6,6 +6,7 @@ import logging
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,15 +47,22 @@ class Nothing(tune.Trainable):
         return {"metrics": metrics, "facts": {}, "done": self.epoch == REPORTS}
 
 
-def figures(data: str, *, quick: bool) -> Iterator[Figure]:
+@contextmanager
+def own_ray() -> Iterator[None]:
+    """A Ray of two slots, which says nothing."""
     logging.getLogger("ray").setLevel(logging.ERROR)
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def figures(data: str, *, quick: bool) -> Iterator[Figure]:
+    with own_ray():
         count = 60 if quick else 200
         started = {name: first_and_rest(run, count) for name, run in OURS.items()}
         plain = plain_tune(4 if quick else 10)
-    finally:
-        ray.shutdown()
     for name, seconds in started.items():
         yield Figure(
             name=f"a trial that does nothing, 2 slots, {name}",
@@ -77,7 +85,8 @@ def first_and_rest(run: Callable[[int], None], count: int) -> float:
     return (time.perf_counter() - started - start) / (count - 2)
 
 
-def study(count: int, *, track: bool) -> None:
+def study(count: int, *, track: bool, seen: Callable[[int, str], None] | None = None) -> None:
+    """A study of trials that do nothing; `seen` is told the number and state of each trial that changed."""
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch)
         (out / "s.yaml").write_text(SPACE)
@@ -90,6 +99,13 @@ def study(count: int, *, track: bool) -> None:
             tracker = Tracker(record, uri=default_uri(out), experiment="s") if track else None
             if tracker is not None:
                 tracker.start()
+
+            def changed(number: int) -> None:
+                if tracker is not None:
+                    tracker.touch(number)
+                if seen is not None:
+                    seen(number, record.trial(number).state)
+
             Tuner(
                 record,
                 Sampler(space, lambda params: str(int(128 / params["r"])), slots=share.count),
@@ -100,7 +116,7 @@ def study(count: int, *, track: bool) -> None:
                 budget=space.budget,
                 slots=share,
                 trials=count,
-                changed=tracker.touch if tracker else lambda number: None,
+                changed=changed,
             ).run()
             if tracker is not None:
                 tracker.finish("FINISHED")

@@ -10,7 +10,7 @@ import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,6 +55,8 @@ class Run:
     status: str
     epochs: int | None = None
     """How many of its trial's epochs are there; None before anything was sent."""
+    tags: dict[str, str] = field(default_factory=dict)
+    """As they were sent from here: each costs the server about as much as a metric, and few change."""
 
 
 class StudyRuns:
@@ -125,14 +127,15 @@ class StudyRuns:
         if number not in self.runs:
             self.runs[number] = self._create_trial(number)
         run = self.runs[number]
+        tags = projection.trial_tags(trial, live=live)
         tested = self._record.notes().get("test", {}).get("scores", {}).get(str(number), {})
         self._log(
             run.run_id,
             points=[*projection.points(trial, after=run.epochs or 0), *projection.test_points(trial, tested)],
             params=projection.params(trial) if run.epochs is None else {},
-            tags=projection.trial_tags(trial, live=live),
+            tags={name: value for name, value in tags.items() if run.tags.get(name) != value},
         )
-        run.epochs = len(trial.epochs)
+        run.epochs, run.tags = len(trial.epochs), tags
         self._set_status(run, projection.trial_status(trial, live=live), projection.end_ms(trial))
 
     def _send_study(self, end: Status | None) -> None:
