@@ -10,8 +10,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from mgc.config import SHARED_SECTIONS, ConfigError, known_keys, nearest, training_config
+from mgc.config import SHARED_SECTIONS, ConfigError, known_keys, training_config
 from mgc.models import MODELS, model_class
+from mgc.wording import nearest
 from search.document import Document, Key, dotted
 from search.domains import Domain, values
 from search.params import Param, combinations, ordered, walk, with_ancestors

@@ -11,7 +11,7 @@ import math
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
-from mgc.config import ClipConfig, ClipShape, ConfigError, FeatureConfig, OptimizerConfig, TrainingConfig, nearest
+from mgc.config import ClipConfig, ClipShape, ConfigError, FeatureConfig, OptimizerConfig, TrainingConfig
 from mgc.models.architectures import (
     CNN3Config,
     CNN4Config,
@@ -26,6 +26,7 @@ from mgc.models.network import ClipTooShortError, NetworkConfig
 from mgc.models.residual import ResidualConfig
 from mgc.models.se_cnn import SECNNConfig
 from mgc.models.shallow import ShallowConfig
+from mgc.wording import nearest
 
 if TYPE_CHECKING:
     from torch import nn
