@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 MAX_CORNERS = 300
 """Up to so many corners are all tried; of more, each end of each domain, and as many drawn corners."""
 
+TIES = ("model", "modality")
+"""Params that decide which others make sense, whatever section those are of."""
+
 Ends = Callable[[str, Domain], Sequence[Any]]
 
 SHARED_KEYS = [section.keys() for section in SHARED_SECTIONS]
@@ -34,7 +37,7 @@ def check_every_config(document: Document, space: Space) -> None:
     for name in space.params:
         _check_owner(document, space.params, name, models)
     for group in _groups(space.params):
-        params = with_ancestors(space.params, [*group, "model"])
+        params = with_ancestors(space.params, [*group, *(name for name in TIES if name in space.params)])
         for corner in corners(params):
             _check_corner(document, space, corner)
 
