@@ -321,8 +321,9 @@ def _check_together(config: TrainingConfig) -> None:
         for key, value in config.augment.needs_waveform.items():
             raise ConfigError(f"{key} needs a waveform: modality raw or both, got {value:g} beside spectrogram", key)
     if config.clips.random_offset and config.data.split == "clip":
-        raise ConfigError("random_offset must be false under split clip: it would train on validation's clips",
-                          "random_offset")  # fmt: skip
+        raise ConfigError(
+            "random_offset must be false under split clip: it would train on validation's clips", "random_offset"
+        )
     if config.optimizer.warmup_epochs >= config.epochs:
         raise ConfigError(
             f"warmup_epochs must be < epochs, got {config.optimizer.warmup_epochs} of {config.epochs}", "warmup_epochs"

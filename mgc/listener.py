@@ -107,7 +107,7 @@ class Listener(nn.Module):
             deviation_B, mean_B = torch.std_mean(x_BFT, dim=(1, 2), correction=0)
             deviation_B = torch.where(deviation_B > FLAT, deviation_B, 1.0)
             mean_N11, deviation_N11 = (
-                level_B.repeat_interleave(start_N.shape[0])[:, None, None] for level_B in (mean_B, deviation_B)
+                level_B[:, None].expand(-1, start_N.shape[0]).reshape(-1, 1, 1) for level_B in (mean_B, deviation_B)
             )
             clips_NFT = (clips_NFT - mean_N11) / deviation_N11
         return clips_NFT[:, None]

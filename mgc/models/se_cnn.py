@@ -87,8 +87,7 @@ class SECNNConfig(NetworkConfig):
 
     def structure(self) -> Hashable:
         """Of r the network shows only what it makes of it."""
-        there = [number for number in self.se_blocks if number <= self.num_blocks]
-        sizes = tuple(hidden_size(self.channels[number - 1], self.r) for number in there)
+        sizes = tuple(hidden_size(self.channels[number - 1], self.r) for number in self.se_blocks)
         return self.model_copy(update={"r": 1.0}), sizes
 
     def _pools(self) -> list[tuple[int, int]]:
