@@ -28,8 +28,8 @@ Array = npt.NDArray[Any]
 
 PARAMS = {"model": "se_cnn", "clip_overlap": None, "spectrogram": "log_mel", "normalize": "none"}
 """The model is none that is trained here: a config must name one."""
-C = (1.0, 3.0, 10.0, 30.0)
-GAMMA = (0.25, 0.5, 1.0, 2.0)
+C = (1.0, 2.0, 4.0, 8.0)
+GAMMA = (0.125, 0.25, 0.5, 1.0)
 """In parts of one over the number of statistics, which all have variance 1."""
 
 
@@ -74,8 +74,8 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="name, folder or .npz file of the dataset")
     parser.add_argument("--split", default="fault_filtered", help="policy that divides the tracks")
     parser.add_argument("--n-mels", type=int, default=64)
-    parser.add_argument("--clip-seconds", type=float, default=3.0)
-    parser.add_argument("--clips", type=int, default=10, help="clips per track")
+    parser.add_argument("--clip-seconds", type=float, default=5.0)
+    parser.add_argument("--clips", type=int, default=6, help="clips per track")
     given = parser.parse_args()
     data = DataConfig.checked({"dataset": given.data, "split": given.split})
     params = {"n_mels": given.n_mels, "clip_seconds": given.clip_seconds, "clips_per_track": given.clips}
