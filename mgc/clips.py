@@ -7,7 +7,7 @@ R rows of a store (frames or samples), W values of a row, L rows of a window, P 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from torch import Tensor
 from mgc.config import ClipShape, ConfigError, TrainingConfig
 from mgc.cutting import Ints, clip_shape, length_notes, ruler_of, starts_of_tracks
 from mgc.datasets import Dataset, DatasetChangedError, Track, open_dataset
-from mgc.features import Kind, Store, open_store
+from mgc.features import Kind, Store, levels, open_store
 from mgc.splits import Part, Split, make_split
 
 __all__ = ["Batch", "Clips", "clip_shape", "open_clips"]
@@ -33,8 +33,8 @@ STATISTICS_BATCH = 256
 class Batch(NamedTuple):
     """Clips as a model takes them, their genres, and which of the part's tracks they are from.
 
-    `x` is the picture (B, 1, F, T) in [0, 1], the waveform (B, S) in [-1, 1), or for modality `both` the pair
-    (waveform, picture).
+    `x` is the picture (B, 1, F, T) in [0, 1] (each track's brought to mean 0 and deviation 1 with `normalize: track`),
+    the waveform (B, S) in [-1, 1), or for modality `both` the pair (waveform, picture).
     """
 
     x: Tensor | tuple[Tensor, Tensor]
@@ -44,11 +44,14 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Cuts:
-    """The clips of one part: of which of its tracks each is, and where it starts, in steps (see mgc.cutting)."""
+    """The clips of one part: of which of its tracks each is, and where it starts, in steps (see mgc.cutting); where it
+    could start at the latest.
+    """
 
     tracks: tuple[Track, ...]
     track_N: Ints
     start_N: Ints
+    last_start_N: Ints
 
 
 class Windows:
@@ -102,7 +105,10 @@ class _PartClips:
     track_ids: tuple[str, ...]
     y_N: Tensor
     track_N: Tensor
+    cuts: Cuts
     places: tuple[tuple[Tensor, Tensor], ...]
+    level_M: tuple[Tensor, Tensor] | None
+    """Mean and standard deviation of each track's picture, where it is brought to 0 and 1."""
 
 
 class Clips:
@@ -120,12 +126,15 @@ class Clips:
         cuts: Mapping[Part, Cuts],
         device: torch.device,
         notes: Sequence[str] = (),
+        *,
+        levels: Mapping[str, tuple[float, float]] | None = None,
+        random_offset: bool = False,
     ) -> None:
         self.shape, self.split = shape, split
         self.dataset_digest = dataset.digest
         self.genres = dataset.genres
         self.notes = (*dataset.notes, *split.notes, *notes)
-        self._windows = windows
+        self._windows, self._levels, self._random_offset = windows, levels, random_offset
         self._parts = {part: self._placed(each, device) for part, each in cuts.items()}
 
     def _placed(self, cuts: Cuts, device: torch.device) -> _PartClips:
@@ -134,8 +143,13 @@ class Clips:
             track_ids=tuple(track.track_id for track in cuts.tracks),
             y_N=torch.from_numpy(label_M[cuts.track_N]).to(device),
             track_N=torch.from_numpy(cuts.track_N).to(device),
-            places=tuple(windows.place(cuts) for windows in self._windows),
+            cuts=cuts,
+            places=self._places(cuts),
+            level_M=None if self._levels is None else _columns([self._levels[t.track_id] for t in cuts.tracks], device),
         )
+
+    def _places(self, cuts: Cuts) -> tuple[tuple[Tensor, Tensor], ...]:
+        return tuple(windows.place(cuts) for windows in self._windows)
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -152,22 +166,32 @@ class Clips:
         """The part's tracks in the order that a batch's `track_B` counts them."""
         return self._part(part).track_ids
 
+    def num_batches(self, part: Part, batch_size: int) -> int:
+        return -(-self.num_clips(part) // batch_size)
+
     def batches(self, part: Part, batch_size: int, *, generator: torch.Generator | None = None) -> Iterator[Batch]:
         """Every clip of the part once: shuffled by the generator (a CPU's), without one in the tracks' order.
 
-        Batches differ in size by at most one clip: a lone last clip would break batch normalization.
+        With a generator and the config's `random_offset` clips start anywhere in their track. Batches differ in size by
+        at most one clip: a lone last clip would break batch normalization.
         """
         clips = self._part(part)
         num_clips = self.num_clips(part)
         order_N = torch.arange(num_clips) if generator is None else torch.randperm(num_clips, generator=generator)
-        columns = [clips.y_N, clips.track_N, *(column_N for place in clips.places for column_N in place)]
-        num_batches = -(-num_clips // batch_size)
+        places = clips.places
+        if generator is not None and self._random_offset:
+            places = self._places(_drawn(clips.cuts, generator))
+        columns = [clips.y_N, clips.track_N, *(column_N for place in places for column_N in place)]
+        num_batches = self.num_batches(part, batch_size)
         chunks = [column_N[order_N.to(column_N.device)].tensor_split(num_batches) for column_N in columns]
-        for y_B, track_B, *places in zip(*chunks, strict=True):
+        for y_B, track_B, *rows in zip(*chunks, strict=True):
             x = [
                 windows.take(row_B, num_rows_B)
-                for windows, row_B, num_rows_B in zip(self._windows, places[::2], places[1::2], strict=True)
+                for windows, row_B, num_rows_B in zip(self._windows, rows[::2], rows[1::2], strict=True)
             ]
+            if clips.level_M is not None:
+                mean_B111, deviation_B111 = (level_M[track_B].view(-1, 1, 1, 1) for level_M in clips.level_M)
+                x[-1] = (x[-1] - mean_B111) / deviation_B111
             yield Batch(x[0] if len(x) == 1 else (x[0], x[1]), y_B, track_B)
 
     @cached_property
@@ -187,6 +211,18 @@ class Clips:
         if part not in self._parts:
             raise ValueError(f"the {part} part was not opened (there is {', '.join(self._parts)})")
         return self._parts[part]
+
+
+def _columns(pairs: Sequence[tuple[float, float]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Two tensors (M,) of these M pairs."""
+    first, second = torch.tensor(pairs).to(device).unbind(1)
+    return first, second
+
+
+def _drawn(cuts: Cuts, generator: torch.Generator) -> Cuts:
+    """The same clips from starts that are uniform over the whole track."""
+    share_N = torch.rand(len(cuts.start_N), dtype=torch.float64, generator=generator).numpy()
+    return replace(cuts, start_N=(share_N * (cuts.last_start_N + 1)).astype(np.int64))
 
 
 def open_clips(
@@ -216,6 +252,8 @@ def open_clips(
     stores = {kind: open_store(dataset, config.features, kind, progress=progress) for kind in _kinds(shape)}
     first_store = next(iter(stores.values()))
     starts = starts_of_tracks(first_store.lengths, ruler, config.clips)
+    lasts = {track_id: max(0, length - ruler.clip) // ruler.step for track_id, length in first_store.lengths.items()}
+    is_levelled = config.features.normalize == "track" and "spectrogram" in stores
     skipped = len(first_store.skipped)
     undecodable = [f"left out, undecodable: {skipped} of {len(dataset.tracks)} tracks"] if skipped else []
     return Clips(
@@ -223,9 +261,11 @@ def open_clips(
         dataset,
         split,
         windows=[_windows(kind, store, shape, ruler.step, device) for kind, store in stores.items()],
-        cuts={part: _cuts(train_on if part == "train" else (part,), dataset, starts, split) for part in parts},
+        cuts={part: _cuts(train_on if part == "train" else (part,), dataset, starts, lasts, split) for part in parts},
         device=device,
         notes=(*undecodable, *length_notes(first_store.lengths, ruler)),
+        levels=levels(stores["spectrogram"]) if is_levelled else None,
+        random_offset=config.clips.random_offset,
     )
 
 
@@ -247,8 +287,10 @@ def _windows(kind: Kind, store: Store, shape: ClipShape, step: int, device: torc
     return Windows(kind, store, shape.frames, 1, device)
 
 
-def _cuts(parts: Sequence[Part], dataset: Dataset, starts: Mapping[str, Ints], split: Split) -> Cuts:
-    """The clips that the split gives to these parts."""
+def _cuts(
+    parts: Sequence[Part], dataset: Dataset, starts: Mapping[str, Ints], lasts: Mapping[str, int], split: Split
+) -> Cuts:
+    """The clips that the split gives to these parts; `lasts` are the latest possible starts by the track's id."""
     chosen: list[tuple[Track, Ints]] = []
     for track in (track for track in dataset.tracks if track.track_id in starts):
         start_K = starts[track.track_id]
@@ -257,8 +299,10 @@ def _cuts(parts: Sequence[Part], dataset: Dataset, starts: Mapping[str, Ints], s
             chosen.append((track, start_K[is_of_part_K]))
     if not chosen:
         raise ConfigError(f"split {split.label} leaves no clip for the {' and '.join(parts)} part", "split")
+    track_N = np.repeat(np.arange(len(chosen)), [len(start_K) for _, start_K in chosen])
     return Cuts(
         tracks=tuple(track for track, _ in chosen),
-        track_N=np.repeat(np.arange(len(chosen)), [len(start_K) for _, start_K in chosen]),
+        track_N=track_N,
         start_N=np.concatenate([start_K for _, start_K in chosen]),
+        last_start_N=np.array([lasts[track.track_id] for track, _ in chosen])[track_N],
     )

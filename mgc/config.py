@@ -6,7 +6,6 @@ chosen model's own config (mgc.models) the others. Nothing here imports torch: a
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
 from pydantic_core import ErrorDetails
+
+from mgc.wording import nearest, rule
 
 SplitPolicy = Literal["artist", "track", "clip", "fault_filtered", "last_ten", "given"]
 Modality = Literal["spectrogram", "raw", "both"]
@@ -64,8 +65,10 @@ class FeatureConfig(Section):
     fmin: Annotated[float, Field(ge=0, description="lowest mel frequency in Hz (log_mel only)")] = 0.0
     fmax: Annotated[float | None, Field(gt=0, description="highest mel frequency in Hz; null is sr / 2")] = None
     normalize: Annotated[
-        Literal["none", "band"],
-        Field(description="none, or every frequency bin to mean 0 and deviation 1 over the training clips"),
+        Literal["none", "band", "track"],
+        Field(
+            description="to mean 0, deviation 1: every bin over the training clips, or each track's picture; or none"
+        ),
     ] = "band"
 
     @model_validator(mode="after")
@@ -87,7 +90,8 @@ class ClipConfig(Section):
     """Which windows of a track the model sees.
 
     `clip_overlap` null: `clips_per_track` clips spread evenly. Given: every clip of the grid with that overlap (19 of
-    a 30 s track at 3 s and 0.5), or with `random_clips` that many of the grid, drawn once per track.
+    a 30 s track at 3 s and 0.5), or with `random_clips` that many of the grid, drawn once per track. `random_offset`
+    leaves a track as many clips to train with, which start anywhere in it, drawn anew for each epoch.
     """
 
     clip_seconds: Annotated[float, Field(gt=0, le=600, description="length of a clip in s")] = 3.0
@@ -98,6 +102,10 @@ class ClipConfig(Section):
     random_clips: Annotated[
         int | None, Field(ge=1, le=1000, description="this many clips of the overlapping grid, drawn per track")
     ] = None
+    random_offset: Annotated[
+        bool,
+        Field(description="clips are trained with from drawn starts, anew each epoch, instead of those of the grid"),
+    ] = False
     picture: Annotated[
         tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]] | None,
         Field(description="rows and columns that a clip's picture is resized to; null keeps bins x frames"),
@@ -111,8 +119,50 @@ class ClipConfig(Section):
         return self
 
 
+class AugmentConfig(Section):
+    """How training clips are changed at random, anew in each epoch; validation and test are heard as they are.
+
+    Masks as in SpecAugment (Park et al. 2019), their greatest width as a share of the picture as in its sequel (2020);
+    mixup as in Zhang et al. (2018). Gain and noise are for the waveform: a picture's decibels are relative.
+    """
+
+    time_masks: Annotated[int, Field(ge=0, le=20, description="bars of frames that are hidden; 0 is off")] = 0
+    time_mask_width: Annotated[
+        float, Field(gt=0, le=1, description="most frames that one bar hides, as a share of the clip")
+    ] = 0.1
+    freq_masks: Annotated[int, Field(ge=0, le=20, description="bars of frequency bins that are hidden; 0 is off")] = 0
+    freq_mask_width: Annotated[
+        float, Field(gt=0, le=1, description="most bins that one bar hides, as a share of the picture")
+    ] = 0.2
+    mixup_alpha: Annotated[
+        float, Field(ge=0, le=10, description="pairs of clips are mixed by a weight from Beta(alpha, alpha); 0 is off")
+    ] = 0.0
+    gain_db: Annotated[
+        float, Field(ge=0, le=60, description="waveforms are made up to so many dB louder or softer; 0 is off")
+    ] = 0.0
+    noise_snr_db: Annotated[
+        float | None, Field(ge=-20, le=100, description="white noise so many dB below the waveform; null is off")
+    ] = None
+
+    @property
+    def needs_picture(self) -> dict[str, Any]:
+        """The keys in effect that change pictures."""
+        return {key: getattr(self, key) for key in ("time_masks", "freq_masks") if getattr(self, key)}
+
+    @property
+    def needs_waveform(self) -> dict[str, Any]:
+        """The keys in effect that change waveforms."""
+        gain = {"gain_db": self.gain_db} if self.gain_db else {}
+        return gain if self.noise_snr_db is None else {**gain, "noise_snr_db": self.noise_snr_db}
+
+
 class OptimizerConfig(Section):
-    """How the weights are moved."""
+    """How the weights are moved.
+
+    The learning rate follows its schedule step by step over all of the budget's epochs: `constant`, down to 0 on a
+    `cosine` (Loshchilov and Hutter 2017), or `one_cycle`, up from lr / 25 in three tenths of the steps, then down to
+    almost 0 (Smith and Topin 2018). `warmup_epochs` before the first two go up to lr in a line.
+    """
 
     batch_size: Annotated[int, Field(ge=1, le=8192, description="clips per step")] = 32
     optimizer: Annotated[Literal["adam", "adamw", "sgd"], Field(description="update rule")] = "adam"
@@ -120,13 +170,28 @@ class OptimizerConfig(Section):
     beta1: Annotated[float, Field(ge=0, lt=1, description="Adam's first moment decay; SGD's momentum")] = 0.9
     beta2: Annotated[float, Field(ge=0, lt=1, description="Adam's second moment decay")] = 0.999
     eps: Annotated[float, Field(gt=0, le=1, description="Adam's epsilon")] = 1e-8
+    schedule: Annotated[
+        Literal["constant", "cosine", "one_cycle"], Field(description="how the learning rate moves over the budget")
+    ] = "constant"
+    warmup_epochs: Annotated[
+        int, Field(ge=0, le=1000, description="epochs in which the learning rate rises to lr; one_cycle has its own")
+    ] = 0
     weight_decay: Annotated[float, Field(ge=0, le=1, description="L2 penalty (decoupled for adamw)")] = 0.0
+    label_smoothing: Annotated[
+        float, Field(ge=0, lt=1, description="share of a label that all genres divide (Szegedy et al. 2016)")
+    ] = 0.0
     l1_penalty: Annotated[float, Field(ge=0, le=1, description="factor of the sum of absolute weights in the loss")] = (
         0.0
     )
     precision: Annotated[
         Literal["auto", "fp32", "bf16"], Field(description="arithmetic; auto is decided once per study")
     ] = "auto"
+
+    @model_validator(mode="after")
+    def _one_way_up(self) -> Self:
+        if self.schedule == "one_cycle" and self.warmup_epochs:
+            raise ValueError(f"warmup_epochs must be 0 beside schedule one_cycle, got {self.warmup_epochs}")
+        return self
 
 
 def parted(text: Any) -> Any:
@@ -190,6 +255,7 @@ class TrainingConfig:
     data: DataConfig
     features: FeatureConfig
     clips: ClipConfig
+    augment: AugmentConfig
     optimizer: OptimizerConfig
     model: ModelConfig
     epochs: int
@@ -197,12 +263,12 @@ class TrainingConfig:
 
     def flat(self) -> dict[str, Any]:
         """Every hyperparameter under its own name: the table that `training_config` reads."""
-        sections: tuple[Section, ...] = (self.features, self.clips, self.optimizer, self.model)
+        sections: tuple[Section, ...] = (self.features, self.clips, self.augment, self.optimizer, self.model)
         table = {key: value for section in sections for key, value in section.model_dump().items()}
         return {"model": self.model.name, "seed": self.seed, **table}
 
 
-SHARED_SECTIONS: tuple[type[Section], ...] = (FeatureConfig, ClipConfig, OptimizerConfig)
+SHARED_SECTIONS: tuple[type[Section], ...] = (FeatureConfig, ClipConfig, AugmentConfig, OptimizerConfig)
 
 
 def training_config(params: Mapping[str, Any], *, data: DataConfig, epochs: int) -> TrainingConfig:
@@ -219,7 +285,7 @@ def training_config(params: Mapping[str, Any], *, data: DataConfig, epochs: int)
     model = model_class(params["model"])
     check_known(params, known_keys(model))
     given = {**paper_values(model, params), **params}
-    features, clips, optimizer, own = (
+    features, clips, augment, optimizer, own = (
         section.checked({key: given[key] for key in section.keys() if key in given})
         for section in (*SHARED_SECTIONS, model)
     )
@@ -229,10 +295,39 @@ def training_config(params: Mapping[str, Any], *, data: DataConfig, epochs: int)
     if "fold" in given:
         data = DataConfig.checked({**data.model_dump(), "fold": given["fold"]})
     assert isinstance(features, FeatureConfig) and isinstance(clips, ClipConfig)
-    assert isinstance(optimizer, OptimizerConfig) and isinstance(own, ModelConfig)
-    return TrainingConfig(
-        data=data, features=features, clips=clips, optimizer=optimizer, model=own, epochs=epochs, seed=seed
+    assert isinstance(augment, AugmentConfig) and isinstance(optimizer, OptimizerConfig)
+    assert isinstance(own, ModelConfig)
+    config = TrainingConfig(
+        data=data,
+        features=features,
+        clips=clips,
+        augment=augment,
+        optimizer=optimizer,
+        model=own,
+        epochs=epochs,
+        seed=seed,
     )
+    _check_together(config)
+    return config
+
+
+def _check_together(config: TrainingConfig) -> None:
+    """Raise a ConfigError for a key that makes no sense beside one of another section."""
+    modality = config.features.modality
+    if modality == "raw":
+        for key, value in config.augment.needs_picture.items():
+            raise ConfigError(f"{key} needs a picture: modality spectrogram or both, got {value} beside raw", key)
+    if modality == "spectrogram":
+        for key, value in config.augment.needs_waveform.items():
+            raise ConfigError(f"{key} needs a waveform: modality raw or both, got {value:g} beside spectrogram", key)
+    if config.clips.random_offset and config.data.split == "clip":
+        raise ConfigError(
+            "random_offset must be false under split clip: it would train on validation's clips", "random_offset"
+        )
+    if config.optimizer.warmup_epochs >= config.epochs:
+        raise ConfigError(
+            f"warmup_epochs must be < epochs, got {config.optimizer.warmup_epochs} of {config.epochs}", "warmup_epochs"
+        )
 
 
 def paper_values(model: type[ModelConfig], params: Mapping[str, Any]) -> dict[str, Any]:
@@ -255,71 +350,12 @@ def check_known(given: Iterable[str], known: Iterable[str], what: str = "key") -
             raise ConfigError(f"unknown {what} {name!r}{nearest(str(name), names)}", str(name))
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """What there is instead of an unknown name, for the end of an error's line.
-
-    >>> nearest("chanels", ["channels", "r"])
-    " (did you mean 'channels'?)"
-    """
-    names = sorted(known)
-    return _close(name, names) or f" (there is {', '.join(names)})"
-
-
-def _close(name: Any, names: Iterable[str]) -> str:
-    likeness = {each: difflib.SequenceMatcher(None, str(name), each).ratio() for each in names}
-    best = max(likeness.values(), default=0.0)
-    found = [each for each in likeness if likeness[each] >= max(0.6, best - 0.1)]
-    return f" (did you mean {' or '.join(repr(each) for each in found)}?)" if found else ""
-
-
 def config_error(detail: ErrorDetails, known: Iterable[str] = ()) -> ConfigError:
     """One of pydantic's errors as a ConfigError of one line: key, rule, what it got."""
     key = str(detail["loc"][0]) if detail["loc"] else None
     path = ".".join(str(part) for part in detail["loc"] if not _is_union_tag(part))
     return ConfigError(f"{path} {rule(detail)}".strip() if detail["type"] != "extra_forbidden"
                        else f"unknown key {key!r}{nearest(str(key), known)}", key)  # fmt: skip
-
-
-def rule(detail: ErrorDetails) -> str:
-    """The broken rule and what it got: `must be >= 1, got 0`."""
-    context, got = detail.get("ctx", {}), detail["input"]
-    match detail["type"]:
-        case "greater_than_equal":
-            text = f"must be >= {_plain(context['ge'])}"
-        case "greater_than":
-            text = f"must be > {_plain(context['gt'])}"
-        case "less_than_equal":
-            text = f"must be <= {_plain(context['le'])}"
-        case "less_than":
-            text = f"must be < {_plain(context['lt'])}"
-        case "too_long":
-            text = f"must have {context['max_length']} items"
-        case "too_short":
-            text = f"must have {context['min_length']} items"
-        case "literal_error":
-            names = re.findall(r"'([^']*)'", context["expected"])
-            return f"must be one of {', '.join(names)}, got {got!r}{_close(got, names)}"
-        case "value_error":
-            return str(context["error"])
-        case "missing":
-            return "is missing"
-        case "float_type" | "int_type" if isinstance(got, str) and _reads_as_number(got):
-            return f"must be a number, got the text {got!r}"
-        case _:
-            text = "must be " + detail["msg"].removeprefix("Input should be ").removeprefix("a valid ").lower()
-    return f"{text}, got {list(got) if isinstance(got, tuple) else got!r}"
-
-
-def _plain(limit: float) -> str:
-    return f"{limit:g}" if isinstance(limit, float) else str(limit)
-
-
-def _reads_as_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _is_union_tag(part: int | str) -> bool:

@@ -41,6 +41,9 @@ Array = npt.NDArray[Any]
 RANGE_DB = 80.0
 """Decibels below the track's maximum at which its spectrogram is cut off (librosa's top_db)."""
 
+FLAT = 1e-4
+"""Standard deviation up to which a picture, or one of its bins, counts as constant."""
+
 AMIN = 1e-10
 """Power below which everything is the same silence (librosa's amin of power_to_db, and of amplitude_to_db squared)."""
 
@@ -140,6 +143,18 @@ def open_store(dataset: Dataset, config: FeatureConfig, kind: Kind, *, progress:
     key = hashlib.sha256(json.dumps(setting, sort_keys=True).encode()).hexdigest()[:16]
     path = cache_dir() / "features" / f"{setting['kind']}-{key}"
     return _opened(built(path, partial(_build, dataset, config, kind, progress)))
+
+
+def levels(store: Store) -> dict[str, tuple[float, float]]:
+    """Mean and standard deviation of each track's whole picture, by its id; of one that never changes, 1 for the
+    latter.
+    """
+    found = {}
+    for track_id, stored in store.tracks.items():
+        rows_RF = store.rows_RW[stored.first_row : stored.first_row + stored.num_rows].double() * store.scale
+        deviation, mean = (value.item() for value in torch.std_mean(rows_RF, correction=0))
+        found[track_id] = (mean, deviation if deviation > FLAT else 1.0)
+    return found
 
 
 def _setting(dataset: Dataset, config: FeatureConfig, kind: Kind) -> dict[str, Any]:

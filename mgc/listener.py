@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from mgc.config import ClipShape, ConfigError, TrainingConfig
 from mgc.cutting import Ruler, audio_ruler, clip_starts
-from mgc.features import feature_module
+from mgc.features import FLAT, feature_module
 
 FULL_SCALE = 32_768
 """Waveforms are trained on as 16-bit integers, spectrograms in half precision; here they are rounded alike."""
@@ -35,6 +35,7 @@ class Listener(nn.Module):
         self.network = network
         self.features = None if shape.modality == "raw" else feature_module(config.features)
         self.clips = config.clips.model_copy(update={"random_clips": None})
+        self.is_levelled = config.features.normalize == "track"
         self.majority = config.clips.vote == "majority"
         self.autocast = config.optimizer.precision == "bf16"
         self.shape, self.sr = shape, config.features.sr
@@ -101,7 +102,15 @@ class Listener(nn.Module):
         return _windows(y_B1S, start_N * self.ruler.step, self.shape.samples)[:, 0]
 
     def _pictures(self, x_BFT: Tensor, start_N: Tensor) -> Tensor:
-        return _windows(x_BFT, start_N, self.shape.frames)[:, None]
+        clips_NFT = _windows(x_BFT, start_N, self.shape.frames)
+        if self.is_levelled:
+            deviation_B, mean_B = torch.std_mean(x_BFT, dim=(1, 2), correction=0)
+            deviation_B = torch.where(deviation_B > FLAT, deviation_B, 1.0)
+            mean_N11, deviation_N11 = (
+                level_B[:, None].expand(-1, start_N.shape[0]).reshape(-1, 1, 1) for level_B in (mean_B, deviation_B)
+            )
+            clips_NFT = (clips_NFT - mean_N11) / deviation_N11
+        return clips_NFT[:, None]
 
     def _probabilities(self, x: Tensor | tuple[Tensor, Tensor]) -> Tensor:
         """Probabilities (B, G) of clips."""

@@ -22,11 +22,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mgc.augment import Augmentation
 from mgc.clips import Batch, Clips
-from mgc.config import OptimizerConfig, TrainingConfig
+from mgc.config import TrainingConfig
 from mgc.metrics import Predictions
 from mgc.models import build_model
 from mgc.models.layers import Standardize
+from mgc.optimizers import build_optimizer, build_schedule
 from mgc.splits import Part
 
 Precision = Literal["fp32", "bf16"]
@@ -44,10 +46,10 @@ class Scores:
     """What one epoch gave. Accuracies, precision, recall and F1 are in [0, 1]; epochs count from 1.
 
     Losses are mean cross-entropies by clip, without the L1 penalty; `val_track_loss` is that of the tracks' summed
-    votes. Those of train are of the training pass itself:
-    with dropout, and with weights that move meanwhile. `val_accuracy`, precision, recall and F1 (macro means) are by
-    track under the config's vote, by clip where that is `none`; without a validation part all of them are NaN.
-    `clips_per_s` is the speed of the training pass, `seconds` the time of the whole epoch.
+    votes. Those of train are of the training pass itself: with dropout, augmentation and smoothed labels (of a mixed
+    clip the genre that weighs more counts as right), and with weights that move meanwhile. `val_accuracy`, precision,
+    recall and F1 (macro means) are by track under the config's vote, by clip where that is `none`; without a validation
+    part all of them are NaN. `clips_per_s` is the speed of the training pass, `seconds` the time of the whole epoch.
     """
 
     epoch: int
@@ -78,8 +80,8 @@ class Training:
     """A model in training. Each `epoch()` moves the weights once through all train clips, then scores the validation.
 
     On a CPU the scores (but for the times) depend on nothing but config, clips and number of threads: every epoch draws
-    its shuffle and dropout from its own seed, so a training that is saved and loaded goes on bit for bit as if nothing
-    had happened, and the process' random state is neither used nor changed.
+    its shuffle, dropout and augmentation from its own seed, so a training that is saved and loaded goes on bit for bit
+    as if nothing had happened, and the process' random state is neither used nor changed.
     """
 
     def __init__(self, config: TrainingConfig, clips: Clips, device: str | torch.device = "cpu") -> None:
@@ -94,7 +96,10 @@ class Training:
         if isinstance(model, nn.Sequential) and isinstance(model[0], Standardize):
             model[0].fit(*clips.statistics)
         self.model: nn.Module = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._augmentation = Augmentation(config.augment, clips)
         self._optimizer = build_optimizer(config.optimizer, self.model, self.device)
+        num_steps = clips.num_batches("train", config.optimizer.batch_size)
+        self._schedule = build_schedule(config.optimizer, self._optimizer, config.epochs, num_steps)
         self._penalized = [weight for weight in self.model.parameters() if weight.dim() > 1]
 
     def __iter__(self) -> Iterator[Scores]:
@@ -155,16 +160,19 @@ class Training:
     def _step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Move the weights once; the batch's logits and mean cross-entropy."""
         self._optimizer.zero_grad()
-        logits_BG = self._logits(batch)
-        loss = functional.cross_entropy(logits_BG, batch.y_B)
+        x, label = self._augmentation(batch)
+        logits_BG = self._logits(x)
+        loss = functional.cross_entropy(logits_BG, label, label_smoothing=self.config.optimizer.label_smoothing)
         (loss + self._penalty()).backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
+        if self._schedule is not None:
+            self._schedule.step()
         return logits_BG.detach(), loss.detach()
 
-    def _logits(self, batch: Batch) -> Tensor:
+    def _logits(self, x: Tensor | tuple[Tensor, Tensor]) -> Tensor:
         """Logits (B, G) in float32."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            logits_BG: Tensor = self.model(batch.x)
+            logits_BG: Tensor = self.model(x)
         return logits_BG.float()
 
     def _penalty(self) -> Tensor | float:
@@ -189,7 +197,7 @@ class Training:
         for batch in self.clips.batches(part, EVALUATION_BATCH * self.config.optimizer.batch_size):
             y.append(batch.y_B)
             track.append(batch.track_B)
-            logits.append(self._logits(batch))
+            logits.append(self._logits(batch.x))
         y_N, track_N, logits_NG = torch.cat(y), torch.cat(track).cpu().numpy(), torch.cat(logits)
         _, first_clip_M = np.unique(track_N, return_index=True)
         return Predictions(
@@ -202,37 +210,23 @@ class Training:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Weights, optimizer and epoch, to be saved before the next epoch moves them. Random state is no part of it."""
+        """Weights, optimizer, its schedule if it has one, and epoch, to be saved before the next epoch moves them.
+        Random state is no part of it.
+        """
         return {
             "epoch": self.epochs_done,
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
+            **({"schedule": self._schedule.state_dict()} if self._schedule is not None else {}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state of a training of the same config."""
         self.model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
+        if self._schedule is not None:
+            self._schedule.load_state_dict(state["schedule"])
         self.epochs_done = state["epoch"]
-
-
-def build_optimizer(config: OptimizerConfig, model: nn.Module, device: torch.device) -> torch.optim.Optimizer:
-    """The config's update rule over all weights of the model, fused into one kernel on the devices that have it."""
-    weights, fused = list(model.parameters()), device.type in ("cpu", "cuda")
-    betas = (config.beta1, config.beta2)
-    match config.optimizer:
-        case "adam":
-            return torch.optim.Adam(
-                weights, config.lr, betas, config.eps, weight_decay=config.weight_decay, fused=fused
-            )
-        case "adamw":
-            return torch.optim.AdamW(
-                weights, config.lr, betas, config.eps, weight_decay=config.weight_decay, fused=fused
-            )
-        case "sgd":
-            return torch.optim.SGD(
-                weights, config.lr, momentum=config.beta1, weight_decay=config.weight_decay, fused=fused
-            )
 
 
 def choose_precision(device: str | torch.device) -> Precision:
@@ -249,7 +243,9 @@ def choose_precision(device: str | torch.device) -> Precision:
 
 
 def _seed(seed: int, epoch: int, use: Literal["model", "shuffle"]) -> int:
-    """A seed of 64 bits for one epoch of a training. The model draws its first weights in epoch 0, then its dropout."""
+    """A seed of 64 bits for one epoch of a training. The model draws its first weights in epoch 0, then dropout and the
+    augmentation of its clips.
+    """
     entropy = (seed, epoch, ("model", "shuffle").index(use))
     return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0])
 

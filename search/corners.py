@@ -10,8 +10,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from mgc.config import SHARED_SECTIONS, ConfigError, known_keys, nearest, training_config
+from mgc.config import SHARED_SECTIONS, ConfigError, known_keys, training_config
 from mgc.models import MODELS, model_class
+from mgc.wording import nearest
 from search.document import Document, Key, dotted
 from search.domains import Domain, values
 from search.params import Param, combinations, ordered, walk, with_ancestors
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 MAX_CORNERS = 300
 """Up to so many corners are all tried; of more, each end of each domain, and as many drawn corners."""
+
+TIES = ("model", "modality")
+"""Params that decide which others make sense, whatever section those are of."""
 
 Ends = Callable[[str, Domain], Sequence[Any]]
 
@@ -33,7 +37,7 @@ def check_every_config(document: Document, space: Space) -> None:
     for name in space.params:
         _check_owner(document, space.params, name, models)
     for group in _groups(space.params):
-        params = with_ancestors(space.params, [*group, "model"])
+        params = with_ancestors(space.params, [*group, *(name for name in TIES if name in space.params)])
         for corner in corners(params):
             _check_corner(document, space, corner)
 

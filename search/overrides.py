@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mgc.config import ConfigError, DataConfig, check_known, known_keys, nearest
+from mgc.config import ConfigError, DataConfig, check_known, known_keys
 from mgc.models import MODELS
+from mgc.wording import nearest
 from search.document import Document, Place, SpaceError, read_value
 from search.study import STUDY_SECTIONS
 

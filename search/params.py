@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from typing import Any
 
-from mgc.config import ConfigError, check_known, nearest
+from mgc.config import ConfigError, check_known
+from mgc.wording import nearest
 from search.document import Document, Key, dotted
 from search.domains import FORMS, Domain, domain, label, values
 

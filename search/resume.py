@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mgc.config import ConfigError, nearest
+from mgc.config import ConfigError
+from mgc.wording import nearest
 from search.record import JOURNAL, Record, RecordError, has_begun
 from search.space import Space, difference
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import soundfile
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import kstest
 from test_features import write_precomputed
 from tiny_dataset import SR, tiny_config, write_tracks
 
@@ -18,7 +20,7 @@ from mgc.clips import Batch, Clips, clip_shape, open_clips
 from mgc.config import ClipConfig, ConfigError, TrainingConfig
 from mgc.cutting import clip_starts
 from mgc.datasets import open_dataset
-from mgc.features import feature_module
+from mgc.features import feature_module, open_store
 
 torch.set_num_threads(1)
 
@@ -269,3 +271,72 @@ def test_settings_that_a_precomputed_set_names_must_agree(tmp_path: Path) -> Non
     path = write_precomputed(tmp_path / "given.npz", pictures_NFT, n_fft=2048)
     with pytest.raises(ConfigError, match=r"^n_fft must be 2048, as in given, got 256$"):
         clip_shape(tiny_config(path), open_dataset(str(path)))
+
+
+def offsets(config: TrainingConfig, epochs: int) -> tuple[Clips, list[Batch]]:
+    clips = open_clips(config, progress=False)
+    generator = torch.Generator().manual_seed(0)
+    return clips, [next(clips.batches("train", 1000, generator=generator)) for _ in range(epochs)]
+
+
+def test_random_offsets_are_uniform_over_the_track_and_new_in_every_epoch(folder: Path) -> None:
+    config = tiny_config(folder, modality="raw", random_offset=True)
+    clips, epochs = offsets(config, 40)
+    for index, track_id in enumerate(clips.track_ids("train")):
+        y_S = waveform_of(config, track_id)
+        beginnings_PS = y_S.unfold(0, 8, 1)  # eight samples of noise are like no others
+        starts = []
+        for wave_BS, y_B, track_B in epochs:
+            assert len(y_B) == clips.num_clips("train") == 32
+            for wave_S in wave_BS[track_B == index]:
+                [start] = (beginnings_PS == wave_S[:8]).all(dim=1).nonzero()[:, 0].tolist()
+                assert torch.equal(wave_S, y_S[start : start + 4800])
+                starts.append(start)
+        assert len(starts) == 160
+        assert len(set(starts)) > 140
+        last = len(y_S) - 4800
+        assert max(starts) <= last
+        assert kstest(np.array(starts) / (last + 1), "uniform").pvalue > 1e-3
+
+
+def test_with_random_offsets_picture_and_waveform_start_together(folder: Path) -> None:
+    config = tiny_config(folder, modality="both", random_offset=True)
+    clips, [((wave_BS, x_BCFT), _, track_B)] = offsets(config, 1)
+    for index, track_id in enumerate(clips.track_ids("train")):
+        y_S = waveform_of(config, track_id)
+        x_FT = feature_module(config.features)(y_S[None])[0]
+        windows_PS = y_S.unfold(0, 4800, 128)
+        for clip in (track_B == index).nonzero()[:, 0]:
+            [frame] = (windows_PS == wave_BS[clip]).all(dim=1).nonzero()[:, 0].tolist()
+            expected_FT = x_FT[:, frame : frame + clips.shape.frames]
+            torch.testing.assert_close(x_BCFT[clip, 0], expected_FT, atol=2**-11, rtol=0)
+
+
+def test_only_training_draws_its_offsets(folder: Path) -> None:
+    plain, drawing = (open_clips(tiny_config(folder, random_offset=given), progress=False) for given in (False, True))
+    for part in ("train", "validation"):
+        assert torch.equal(next(plain.batches(part, 1000)).x, next(drawing.batches(part, 1000)).x)
+    assert torch.equal(plain.statistics[0], drawing.statistics[0])
+
+
+@pytest.mark.parametrize("params", [{}, {"modality": "both"}, {"random_offset": True}], ids=str)
+def test_normalized_by_track_its_whole_picture_has_mean_0_and_deviation_1(folder: Path, params: Any) -> None:
+    config = tiny_config(folder, clip_overlap=0.5)
+    levelled = tiny_config(folder, clip_overlap=0.5, normalize="track", **params)
+    plain, clips = open_clips(config, progress=False), open_clips(levelled, progress=False)
+    store = open_store(open_dataset(str(folder)), config.features, "spectrogram")
+    (x, _, track_B), before_BCFT = only_batch(clips), only_batch(plain).x
+    x_BCFT = x[1] if isinstance(x, tuple) else x
+    for index, track_id in enumerate(clips.track_ids("train")):
+        stored = store.tracks[track_id]
+        picture_RF = store.rows_RW[stored.first_row : stored.first_row + stored.num_rows].double().numpy()
+        expected_BCFT = (before_BCFT[track_B == index].double() - picture_RF.mean()) / picture_RF.std()
+        torch.testing.assert_close(x_BCFT[track_B == index].double(), expected_BCFT, atol=1e-4, rtol=0)
+
+
+def test_a_picture_that_never_changes_is_only_centered(tmp_path: Path) -> None:
+    x_NFT = np.tile(np.arange(8, dtype=np.uint8)[:, None, None], (1, 8, 500))
+    ids = [f"t{number}" for number in range(8)]
+    np.savez(tmp_path / "flat.npz", features=x_NFT, track_id=ids, genre=["a", "b"] * 4)
+    config = tiny_config(tmp_path / "flat.npz", n_mels=8, normalize="track", hop_length=64)
+    assert not only_batch(open_clips(config, progress=False)).x.any()

@@ -17,8 +17,16 @@ import torch
 from torch import nn
 
 from mgc.config import ClipShape, ConfigError, DataConfig, Modality, TrainingConfig, training_config
-from mgc.models import MODELS, build_model, check_shape, effective_network, model_class, num_weights
-from mgc.models.layers import ColumnSequence, FrontEnd, GlobalMaxAndMean, Resize, SqueezeExcitation, same_conv
+from mgc.models import (
+    MODELS,
+    build_model,
+    check_shape,
+    effective_network,
+    model_class,
+    network_digest,
+    num_weights,
+)
+from mgc.models.layers import ColumnSequence, FrontEnd, GlobalMaxAndMean, Resize, SqueezeExcitation, flat, same_conv
 from mgc.models.se_cnn import SECNNConfig, hidden_size
 
 torch.set_num_threads(1)
@@ -300,6 +308,95 @@ def test_batch_norm_of_the_shallow_cnn_follows_each_convolution() -> None:
     assert nn.BatchNorm2d not in [type(layer) for layer in model_class("shallow")().build(clip(20, 20), 2).modules()]
 
 
+# What may be searched beside the papers' values
+
+
+def layers_of(name: str, kind: type[nn.Module], shape: ClipShape | None = None, **params: Any) -> list[nn.Module]:
+    network = model_class(name).checked(params).build(shape or clip(64, 64), 10)
+    return [layer for layer in network.modules() if isinstance(layer, kind)]
+
+
+@pytest.mark.parametrize("num_blocks", [1, 2, 5])
+def test_se_cnn_keeps_the_first_of_its_blocks(num_blocks: int) -> None:
+    convolutions = layers_of("se_cnn", nn.Conv2d, num_blocks=num_blocks)
+    assert [layer.out_channels for layer in convolutions] == [32, 64, 128, 256, 128][:num_blocks]
+    assert len(layers_of("se_cnn", SqueezeExcitation, num_blocks=num_blocks)) == num_blocks
+    assert model_class("se_cnn").checked({"num_blocks": num_blocks}).smallest_picture() == (2**num_blocks,) * 2
+
+
+@pytest.mark.parametrize("name", ["crnn", "crnn_cnn"])
+def test_the_crnn_and_its_half_keep_the_first_of_their_blocks(name: str) -> None:
+    assert [layer.out_channels for layer in layers_of(name, nn.Conv2d, num_blocks=2)] == [64, 128]
+    assert model_class(name).checked({"num_blocks": 2}).smallest_picture() == (8, 4)
+
+
+def test_batch_norm_of_the_se_cnn_stands_between_convolution_and_activation() -> None:
+    blocks = layers_of("se_cnn", nn.Sequential, batch_norm=True)[1:]
+    assert [[type(layer) for layer in block][:3] for block in blocks] == [[nn.Conv2d, nn.BatchNorm2d, nn.ReLU]] * 5
+    assert layers_of("se_cnn", nn.BatchNorm2d) == []
+
+
+@pytest.mark.parametrize(("name", "num"), [("crnn", 4), ("crnn_cnn", 3)])
+def test_the_crnns_batch_norm_can_be_left_out(name: str, num: int) -> None:
+    shape = clip(128, 64)
+    assert len(layers_of(name, nn.BatchNorm2d, shape)) == num
+    assert layers_of(name, nn.BatchNorm2d, shape, batch_norm=False) == []
+
+
+@pytest.mark.parametrize(("name", "last"), [("se_cnn", 128), ("crnn_cnn", 128)])
+def test_with_averages_as_head_the_clips_length_costs_no_weights(name: str, last: int) -> None:
+    for columns in (64, 160):
+        dense = layers_of(name, nn.Linear, clip(64, columns), head="average")
+        assert last in [layer.in_features for layer in dense]
+    sizes = {num_weights(config(name, head="average"), clip(64, columns), 10) for columns in (64, 160)}
+    assert len(sizes) == 1
+
+
+def test_averages_are_those_of_each_map() -> None:
+    x_BCFT = torch.rand(2, 3, 4, 5)
+    vector, width = flat("average", (3, 4, 5))
+    assert (width, flat("flatten", (3, 4, 5))[1]) == (3, 60)
+    torch.testing.assert_close(vector(x_BCFT), torch.from_numpy(x_BCFT.numpy().mean(axis=(2, 3))))
+
+
+@pytest.mark.parametrize("name", ["se_cnn", "crnn", "crnn_cnn"])
+@pytest.mark.parametrize(
+    ("activation", "kind"),
+    [("relu", nn.ReLU), ("leaky_relu", nn.LeakyReLU), ("elu", nn.ELU), ("gelu", nn.GELU), ("silu", nn.SiLU)],
+)
+def test_the_activation_follows_every_convolution(name: str, activation: str, kind: type[nn.Module]) -> None:
+    shape = clip(128, 64)
+    assert len(layers_of(name, kind, shape, activation=activation)) == len(layers_of(name, nn.Conv2d, shape))
+
+
+def test_dropout_has_its_places() -> None:
+    def shares(name: str, **params: Any) -> list[float]:
+        return [layer.p for layer in layers_of(name, nn.Dropout, **params)]
+
+    assert shares("se_cnn", dropout=0.1, dense_dropout=0.4) == [0.1] * 5 + [0.4]
+    assert shares("se_cnn", dropout=0.1) == [0.1] * 5
+    assert shares("shallow", conv_dropout=0.2, dropout=0.4) == [0.2, 0.2, 0.4]
+    assert shares("shallow", dropout=0.4) == [0.4]
+
+
+OTHER_VALUES = {
+    "num_blocks": 2,
+    "activation": "silu",
+    "head": "average",
+    "dense_dropout": 0.25,
+    "conv_dropout": 0.25,
+}
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if MODELS[name].shown])
+def test_fields_that_are_said_to_show_in_the_network_do(name: str) -> None:
+    shape, default = clip(128, 64), MODELS[name]()
+    for field in default.shown:
+        other = not getattr(default, field) if field == "batch_norm" else OTHER_VALUES[field]
+        changed = MODELS[name].checked({field: other})
+        assert network_digest(changed, shape, 10) != network_digest(default, shape, 10), field
+
+
 # What is refused
 
 
@@ -382,12 +479,36 @@ def test_a_dataset_without_waveforms_has_no_raw_modality() -> None:
         ("cnn3", {"pools": [2, 2]}, "pools must have one entry per convolution, got 2 of 3"),
         ("crnn", {"channels": [8]}, "pools must have one entry per convolution, got 4 of 1"),
         ("vgg11", {"weights": "x.pth"}, "weights needs pretrained: true, got false"),
+        ("se_cnn", {"num_blocks": 6}, "num_blocks must be <= 5, got 6"),
+        ("crnn", {"num_blocks": 5}, "num_blocks must be <= 4 (the channels), got 5"),
+        (
+            "se_cnn",
+            {"time_masks": 2, "modality": "raw"},
+            "time_masks needs a picture: modality spectrogram or both, got 2 beside raw",
+        ),
+        (
+            "se_cnn",
+            {"freq_masks": 1, "modality": "raw"},
+            "freq_masks needs a picture: modality spectrogram or both, got 1 beside raw",
+        ),
+        ("se_cnn", {"gain_db": 3.0}, "gain_db needs a waveform: modality raw or both, got 3 beside spectrogram"),
+        ("se_cnn", {"noise_snr_db": 0.0}, "noise_snr_db needs a waveform: modality raw or both, got 0 beside spec"),
+        ("se_cnn", {"warmup_epochs": 3}, "warmup_epochs must be < epochs, got 3 of 3"),
+        ("se_cnn", {"normalize": "bands"}, "normalize must be one of none, band, track, got 'bands' (did you mean"),
     ],
 )
 def test_broken_rules_are_named(model: str, params: Params, message: str) -> None:
     with pytest.raises(ConfigError) as error:
         config(model, **params)
     assert message in str(error.value)
+
+
+def test_drawn_offsets_would_reach_into_validations_clips_of_the_same_track() -> None:
+    data = DataConfig(split="clip")
+    with pytest.raises(
+        ConfigError, match=r"^random_offset must be false under split clip: it would train on .* clips$"
+    ):
+        training_config({"model": "se_cnn", "random_offset": True}, data=data, epochs=1)
 
 
 def test_four_channels_for_five_convolutions_are_refused() -> None:
@@ -531,6 +652,7 @@ def test_the_seed_and_params_without_effect_do_not_count() -> None:
         {"fmax": 8000.0},  # mel bands, for an STFT in dB
         {"clips_per_track": 3, "clip_overlap": 0.5},  # the grid decides
         {"se_blocks": [5, 4, 3, 2, 1]},
+        {"time_mask_width": 0.5, "freq_mask_width": 0.5},  # of no masks
     ]
     keys = {effective_network(config("se_cnn", **params), clip(32, 32), 10) for params in ({}, *same)}
     assert len(keys) == 1
@@ -545,6 +667,16 @@ def test_the_seed_and_params_without_effect_do_not_count() -> None:
         ("se_cnn", {"channels": [32, 64, 128, 256, 127]}),
         ("se_cnn", {"clip_overlap": 0.25}),
         ("se_cnn", {"n_fft": 2048}),
+        ("se_cnn", {"num_blocks": 4}),
+        ("se_cnn", {"dense_dropout": 0.1}),
+        ("se_cnn", {"random_offset": True}),
+        ("se_cnn", {"normalize": "track"}),
+        ("se_cnn", {"schedule": "cosine"}),
+        ("se_cnn", {"warmup_epochs": 1}),
+        ("se_cnn", {"label_smoothing": 0.1}),
+        ("se_cnn", {"time_masks": 1}),
+        ("se_cnn", {"mixup_alpha": 0.2}),
+        ("se_cnn", {"modality": "raw", "noise_snr_db": 0.0}),
         ("shallow", {"initialization": "torch"}),
         ("shallow", {"slope": 0.2}),
         ("timm/resnet10t", {"pretrained": True}),
@@ -554,6 +686,11 @@ def test_the_seed_and_params_without_effect_do_not_count() -> None:
 def test_whatever_changes_training_counts(model: str, params: Params) -> None:
     shape = clip(32, 32)
     assert effective_network(config(model), shape, 10) != effective_network(config(model, **params), shape, 10)
+
+
+def test_the_width_of_masks_counts_where_there_are_some() -> None:
+    given = [config("se_cnn", time_masks=1, time_mask_width=width) for width in (0.1, 0.2)]
+    assert len({effective_network(each, clip(32, 32), 10) for each in given}) == 2
 
 
 def test_shape_and_genres_count() -> None:

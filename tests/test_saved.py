@@ -48,6 +48,7 @@ def saved(training, tmp_path):
         {"precision": "bf16"},
         {"spectrogram": "stft_db", "normalize": "none", "clips_per_track": 1},
         {"modality": "both", "picture": [32, 32]},
+        {"normalize": "track"},
         {"modality": "raw", "picture": [32, 32]},
     ],
     ids=lambda params: " ".join(map(str, params.values())) or "defaults",

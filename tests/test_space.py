@@ -460,6 +460,18 @@ def test_a_param_of_one_model_must_stand_under_when(written: Any) -> None:
     assert {"r" in config for config in space.sample(20)} == {True, False}
 
 
+def test_augmentation_of_another_modality_must_stand_under_when(written: Any) -> None:
+    params = "  modality: {choice: [spectrogram, both]}\n  gain_db: {uniform: [1, 6]}\n  lr: 0.001"
+    with pytest.raises(
+        SpaceError, match=r"^x\.yaml:18: params\.gain_db needs a waveform: .*, got 1 beside spectrogram$"
+    ):
+        Space.load(written(changed("  lr: 0.001", params)))
+    under_when = params.replace("[1, 6]}", "[1, 6], when: {modality: both}}")
+    assert Space.load(written(changed("  lr: 0.001", under_when))).params["gain_db"].when
+    fixed = params.replace("{choice: [spectrogram, both]}", "raw")
+    assert Space.load(written(changed("  lr: 0.001", fixed))).params["gain_db"].domain == Float(1.0, 6.0)
+
+
 def test_each_of_many_values_is_checked(written: Any) -> None:
     values = [[width] * 5 for width in range(1, 400)]
     text = f"params:\n  model: se_cnn\n  dropout: {{choice: [0, 0.5]}}\n  channels: {{choice: {[*values, [0] * 5]}}}"

@@ -20,9 +20,9 @@ from torch.nn import functional
 
 from mgc import train
 from mgc.clips import Batch, Clips, open_clips
-from mgc.config import OptimizerConfig, TrainingConfig
+from mgc.config import TrainingConfig
 from mgc.metrics import Predictions
-from mgc.train import Scores, Training, TrainingError, build_optimizer, choose_precision
+from mgc.train import Scores, Training, TrainingError, choose_precision
 
 torch.set_num_threads(1)
 
@@ -67,6 +67,31 @@ VARIANTS: list[dict[str, Any]] = [
     {"optimizer": "sgd"},
     {"optimizer": "adamw", "weight_decay": 0.1, "l1_penalty": 1e-4},
     {"modality": "both", "clip_overlap": 0.5},
+    {
+        "optimizer": "adamw",
+        "schedule": "cosine",
+        "warmup_epochs": 1,
+        "label_smoothing": 0.1,
+        "time_masks": 2,
+        "freq_masks": 1,
+        "mixup_alpha": 0.4,
+        "random_offset": True,
+        "normalize": "track",
+        "batch_norm": True,
+        "head": "average",
+        "dense_dropout": 0.3,
+        "precision": "bf16",
+    },
+    {
+        "modality": "both",
+        "optimizer": "sgd",
+        "schedule": "one_cycle",
+        "gain_db": 6.0,
+        "noise_snr_db": 20.0,
+        "time_masks": 1,
+        "mixup_alpha": 1.0,
+        "random_offset": True,
+    },
 ]
 
 
@@ -246,18 +271,29 @@ def test_one_step_is_that_of_the_loss_with_its_l1_penalty(folder: Path) -> None:
         torch.testing.assert_close(moved, before - 0.1 * before.grad, atol=1e-6, rtol=1e-4)
 
 
-def test_the_optimizer_gets_every_one_of_its_keys() -> None:
-    config = OptimizerConfig(lr=0.2, beta1=0.3, beta2=0.4, eps=0.5, weight_decay=0.6)
-    model, cpu = torch.nn.Linear(1, 1), torch.device("cpu")
-    for name, kind in (("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD)):
-        optimizer = build_optimizer(config.model_copy(update={"optimizer": name}), model, cpu)
-        assert type(optimizer) is kind
-        got = optimizer.defaults
-        assert (got["lr"], got["weight_decay"], got["fused"]) == (0.2, 0.6, True)
-        if kind is torch.optim.SGD:
-            assert got["momentum"] == 0.3
-        else:
-            assert (got["betas"], got["eps"]) == ((0.3, 0.4), 0.5)
+def test_one_step_with_smoothed_labels_is_torchs_own(folder: Path) -> None:
+    params = {"optimizer": "sgd", "beta1": 0.0, "lr": 0.1, "label_smoothing": 0.3, "batch_size": 1000}
+    training = Training(tiny_config(folder, dropout=0.0, **params), clips := open_clips(tiny_config(folder)))
+    reference = copy.deepcopy(training.model).train()
+    [batch] = clips.batches("train", 1000)
+    loss = torch.nn.CrossEntropyLoss(label_smoothing=0.3)(reference(batch.x), batch.y_B)
+    loss.backward()
+    scores = training.epoch()
+    assert scores.train_loss == pytest.approx(loss.item(), rel=1e-5)
+    for moved, before in zip(training.model.parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(moved, before - 0.1 * before.grad, atol=1e-6, rtol=1e-4)
+    logits_NG = torch.from_numpy(training.predict("validation").probabilities_NG).log()
+    [batch] = clips.batches("validation", 1000)
+    assert scores.val_loss == pytest.approx(functional.cross_entropy(logits_NG, batch.y_B).item(), abs=1e-5)
+
+
+def test_the_learning_rate_moves_with_every_step_of_the_budget(folder: Path, clips: Clips) -> None:
+    training = Training(tiny_config(folder, schedule="cosine", optimizer="sgd", lr=0.1, epochs=4), clips)
+    rates = []
+    for _ in range(4):
+        training.epoch()
+        rates.append(training.state_dict()["optimizer"]["param_groups"][0]["lr"])
+    assert rates == pytest.approx([0.05 * (1 + math.cos(math.pi * epoch / 4)) for epoch in (1, 2, 3, 4)])
 
 
 @pytest.mark.parametrize(

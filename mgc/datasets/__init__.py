@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import platformdirs
 
-from mgc.config import ConfigError, nearest
+from mgc.config import ConfigError
+from mgc.wording import nearest
 
 if TYPE_CHECKING:
     from mgc.datasets.precomputed import Precomputed

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mgc.config import nearest
 from mgc.datasets import DatasetError
+from mgc.wording import nearest
 
 
 @dataclass(frozen=True, kw_only=True)

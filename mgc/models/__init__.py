@@ -11,7 +11,15 @@ import math
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
-from mgc.config import ClipConfig, ClipShape, ConfigError, FeatureConfig, OptimizerConfig, TrainingConfig, nearest
+from mgc.config import (
+    AugmentConfig,
+    ClipConfig,
+    ClipShape,
+    ConfigError,
+    FeatureConfig,
+    OptimizerConfig,
+    TrainingConfig,
+)
 from mgc.models.architectures import (
     CNN3Config,
     CNN4Config,
@@ -26,6 +34,7 @@ from mgc.models.network import ClipTooShortError, NetworkConfig
 from mgc.models.residual import ResidualConfig
 from mgc.models.se_cnn import SECNNConfig
 from mgc.models.shallow import ShallowConfig
+from mgc.wording import nearest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -80,7 +89,7 @@ def model_to_load(config: TrainingConfig, shape: ClipShape, num_genres: int) -> 
 
 def _standardized(config: TrainingConfig, shape: ClipShape, network: nn.Module) -> nn.Module:
     """The network, behind the standardization of its picture's bins where the config asks for it."""
-    if config.features.normalize == "none" or shape.modality == "raw":
+    if config.features.normalize != "band" or shape.modality == "raw":
         return network
     from torch import nn
 
@@ -118,18 +127,21 @@ def num_weights(config: TrainingConfig, shape: ClipShape, num_genres: int) -> in
 def effective_network(config: TrainingConfig, shape: ClipShape, num_genres: int) -> str:
     """Key of what is really built and trained, 12 hex digits: configs that share it differ in seed and fold.
 
-    It covers the network (its repr and the shapes of its weights), the model's fields but those that round to it (r),
-    and the split, features, clips, optimizer and epochs, without the keys that have no effect beside the others.
+    It covers the network (its repr and the shapes of its weights), the model's fields but those that show in it whole,
+    and the split, features, clips, augmentation, optimizer and epochs, without the keys that have no effect beside the
+    others.
     """
     model = network_config(config)
+    augment = augment_in_effect(config.augment)
     parts = {
         "network": network_digest(model, shape, num_genres),
-        "model": {"name": model.name, **model.model_dump(exclude=set(model.rounded))},
+        "model": {"name": model.name, **model.model_dump(exclude={*model.rounded, *model.shown})},
         "features": features_in_effect(config.features),
         "clips": clips_in_effect(config.clips),
         "optimizer": optimizer_in_effect(config.optimizer),
         "data": config.data.model_dump(exclude={"dataset", "fold"}),
         "epochs": config.epochs,
+        **({"augment": augment} if augment else {}),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -173,16 +185,25 @@ def features_in_effect(features: FeatureConfig) -> dict[str, Any]:
 
 
 def clips_in_effect(clips: ClipConfig) -> dict[str, Any]:
-    """The clip keys without `clips_per_track` where an overlapping grid decides instead."""
-    table = clips.model_dump()
+    """The clip keys without `clips_per_track` where an overlapping grid decides instead, and what is off."""
+    table = clips.model_dump(exclude=set() if clips.random_offset else {"random_offset"})
     if clips.clip_overlap is not None:
         del table["clips_per_track"]
     return table
 
 
+def augment_in_effect(augment: AugmentConfig) -> dict[str, Any]:
+    """The keys of what is on: a mask's width counts where there are masks."""
+    table, nothing = augment.model_dump(), AugmentConfig().model_dump()
+    off = [key for key in table if not key.endswith("_width") and table[key] == nothing[key]]
+    widths = [key.replace("masks", "mask_width") for key in off]
+    return {key: value for key, value in table.items() if key not in (*off, *widths)}
+
+
 def optimizer_in_effect(optimizer: OptimizerConfig) -> dict[str, Any]:
-    """The optimizer's keys without Adam's own where plain SGD moves the weights."""
-    table = optimizer.model_dump()
+    """The optimizer's keys without Adam's own where plain SGD moves the weights, and without what is off."""
+    off = {"schedule": "constant", "warmup_epochs": 0, "label_smoothing": 0}
+    table = {key: value for key, value in optimizer.model_dump().items() if key not in off or value != off[key]}
     if optimizer.optimizer == "sgd":
         del table["beta2"], table["eps"]
     return table

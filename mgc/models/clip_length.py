@@ -19,13 +19,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
-from math import prod
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from mgc.config import ClipShape
-from mgc.models.network import Channels, NetworkConfig, Share, Side, Size, pooled, spanned
+from mgc.models.network import Activation, Channels, Head, NetworkConfig, Share, Side, Size, pooled, spanned
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,11 +43,66 @@ PAPER: Mapping[str, Any] = {
 }
 
 
-class CRNNConfig(NetworkConfig):
+class ConvolutionsConfig(NetworkConfig):
+    """What the CRNN and its convolutional half share: blocks of convolution, activation, batch norm, pool, dropout."""
+
+    paper: ClassVar[Mapping[str, Any]] = PAPER
+    shown: ClassVar[frozenset[str]] = frozenset({"num_blocks", "batch_norm", "activation"})
+
+    channels: tuple[Channels, ...]
+    pools: tuple[Size, ...]
+    num_blocks: Annotated[
+        int | None, Field(ge=1, le=8, description="how many of the convolutions there are; null is all")
+    ] = None
+    kernel_size: Annotated[Side, Field(description="rows and columns of each kernel")] = 3
+    batch_norm: Annotated[bool, Field(description="batch norm after each convolution's activation")] = True
+    activation: Annotated[Activation, Field(description="after each convolution")] = "elu"
+    dropout: Annotated[Share, Field(description="share of values dropped after each pool")] = 0.1
+
+    @model_validator(mode="after")
+    def _pool_per_convolution(self) -> Self:
+        if len(self.pools) != len(self.channels):
+            raise ValueError(
+                f"pools must have one entry per convolution, got {len(self.pools)} of {len(self.channels)}"
+            )
+        if self.num_blocks is not None and self.num_blocks > len(self.channels):
+            raise ValueError(f"num_blocks must be <= {len(self.channels)} (the channels), got {self.num_blocks}")
+        return self
+
+    def smallest_picture(self) -> tuple[int, int]:
+        return spanned(self.pools[: self.num_blocks])
+
+    def maps(self, shape: ClipShape) -> tuple[int, int, int]:
+        """Channels, rows and columns that the last convolution leaves."""
+        channels = self.channels[: self.num_blocks]
+        return (channels[-1], *pooled((shape.rows, shape.columns), self.pools[: self.num_blocks]))
+
+    def convolutions(self, shape: ClipShape) -> nn.Sequential:
+        """The front end and the blocks."""
+        from torch import nn
+
+        from mgc.models.layers import FrontEnd, activation, conv_block
+
+        widths = pairwise((shape.channels, *self.channels[: self.num_blocks]))
+        blocks = [
+            conv_block(
+                inputs,
+                outputs,
+                kernel=(self.kernel_size, self.kernel_size),
+                pool=pool,
+                activation=activation(self.activation),
+                batch_norm="after" if self.batch_norm else "none",
+                dropout=self.dropout,
+            )
+            for (inputs, outputs), pool in zip(widths, self.pools, strict=False)  # as many as there are blocks
+        ]
+        return nn.Sequential(FrontEnd(shape), *blocks)
+
+
+class CRNNConfig(ConvolutionsConfig):
     """Hyperparameters of the CRNN; defaults are Nasrullah and Zhao's."""
 
     name: ClassVar[str] = "crnn"
-    paper: ClassVar[Mapping[str, Any]] = PAPER
 
     channels: Annotated[
         tuple[Channels, ...], Field(min_length=1, max_length=8, description="output channels of each convolution")
@@ -56,40 +110,30 @@ class CRNNConfig(NetworkConfig):
     pools: Annotated[
         tuple[Size, ...], Field(description="rows and columns of the max-pool's window after each convolution")
     ] = ((2, 2), (4, 2), (4, 2), (4, 2))
-    kernel_size: Annotated[Side, Field(description="rows and columns of each kernel")] = 3
-    dropout: Annotated[Share, Field(description="share of values dropped after each pool")] = 0.1
     gru_units: Annotated[Channels, Field(description="units of each GRU layer")] = 32
     gru_layers: Annotated[int, Field(ge=1, le=8, description="GRU layers, one on the other")] = 2
     gru_dropout: Annotated[Share, Field(description="share of the last GRU layer's units dropped")] = 0.3
-
-    @model_validator(mode="after")
-    def _pool_per_convolution(self) -> Self:
-        check_pools(self.pools, self.channels)
-        return self
-
-    def smallest_picture(self) -> tuple[int, int]:
-        return spanned(self.pools)
 
     def architecture(self, shape: ClipShape, num_genres: int) -> nn.Module:
         from torch import nn
 
         from mgc.models.layers import ColumnSequence, LastState
 
-        rows, _ = pooled((shape.rows, shape.columns), self.pools)
+        channels, rows, _ = self.maps(shape)
         return nn.Sequential(
-            convolutions(shape, self.channels, self.pools, kernel_size=self.kernel_size, dropout=self.dropout),
+            self.convolutions(shape),
             ColumnSequence(),
-            LastState(self.channels[-1] * rows, self.gru_units, self.gru_layers),
+            LastState(channels * rows, self.gru_units, self.gru_layers),
             nn.Dropout(self.gru_dropout),
             nn.Linear(self.gru_units, num_genres),
         )
 
 
-class CRNNCNNConfig(NetworkConfig):
+class CRNNCNNConfig(ConvolutionsConfig):
     """Hyperparameters of the convolutional half; defaults are the author's code's."""
 
     name: ClassVar[str] = "crnn_cnn"
-    paper: ClassVar[Mapping[str, Any]] = PAPER
+    shown: ClassVar[frozenset[str]] = ConvolutionsConfig.shown | {"head"}
 
     channels: Annotated[
         tuple[Channels, ...], Field(min_length=1, max_length=8, description="output channels of each convolution")
@@ -97,28 +141,19 @@ class CRNNCNNConfig(NetworkConfig):
     pools: Annotated[
         tuple[Size, ...], Field(description="rows and columns of the max-pool's window after each convolution")
     ] = ((2, 2), (4, 2), (4, 2))
-    kernel_size: Annotated[Side, Field(description="rows and columns of each kernel")] = 3
-    dropout: Annotated[Share, Field(description="share of values dropped after each pool")] = 0.1
+    head: Annotated[Head, Field(description="what the dense layers get: every value of the last maps, or means")] = (
+        "flatten"
+    )
     units: Annotated[Channels, Field(description="units of the dense layer")] = 128
-
-    @model_validator(mode="after")
-    def _pool_per_convolution(self) -> Self:
-        check_pools(self.pools, self.channels)
-        return self
-
-    def smallest_picture(self) -> tuple[int, int]:
-        return spanned(self.pools)
 
     def architecture(self, shape: ClipShape, num_genres: int) -> nn.Module:
         from torch import nn
 
-        width = self.channels[-1] * prod(pooled((shape.rows, shape.columns), self.pools))
-        return nn.Sequential(
-            convolutions(shape, self.channels, self.pools, kernel_size=self.kernel_size, dropout=self.dropout),
-            nn.Flatten(),
-            nn.Linear(width, self.units),
-            nn.Linear(self.units, num_genres),
-        )
+        from mgc.models.layers import flat
+
+        vector, width = flat(self.head, self.maps(shape))
+        dense = nn.Linear(width, self.units), nn.Linear(self.units, num_genres)
+        return nn.Sequential(self.convolutions(shape), vector, *dense)
 
 
 class CRNNRNNConfig(NetworkConfig):
@@ -145,37 +180,3 @@ class CRNNRNNConfig(NetworkConfig):
         ]
         dense = nn.Linear(self.lstm_units, self.units), nn.Linear(self.units, num_genres)
         return nn.Sequential(FrontEnd(shape), ColumnSequence(), *layers, *dense)
-
-
-def check_pools(pools: tuple[tuple[int, int], ...], channels: tuple[int, ...]) -> None:
-    """Raise a ValueError (pydantic's way) unless each convolution has its pool."""
-    if len(pools) != len(channels):
-        raise ValueError(f"pools must have one entry per convolution, got {len(pools)} of {len(channels)}")
-
-
-def convolutions(
-    shape: ClipShape,
-    channels: tuple[int, ...],
-    pools: tuple[tuple[int, int], ...],
-    *,
-    kernel_size: int,
-    dropout: float,
-) -> nn.Sequential:
-    """The front end and the blocks of convolution, ELU, batch norm, max-pool and dropout that both CNNs share."""
-    from torch import nn
-
-    from mgc.models.layers import FrontEnd, conv_block
-
-    blocks = [
-        conv_block(
-            inputs,
-            outputs,
-            kernel=(kernel_size, kernel_size),
-            pool=pool,
-            activation=nn.ELU(),
-            batch_norm="after",
-            dropout=dropout,
-        )
-        for (inputs, outputs), pool in zip(pairwise((shape.channels, *channels)), pools, strict=True)
-    ]
-    return nn.Sequential(FrontEnd(shape), *blocks)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mgc.config import ClipShape
+from mgc.models.network import Activation, Head
 
 Batch = Tensor | tuple[Tensor, Tensor]
 """A model's input: x_BCFT for modality spectrogram, wave_BS for raw, (wave_BS, x_BCFT) for both."""
@@ -196,6 +197,13 @@ class GlobalMaxAndMean(nn.Module):
         return torch.cat((x_BCFT.amax(dim=(2, 3)), x_BCFT.mean(dim=(2, 3))), dim=1)
 
 
+class MeanOfMaps(nn.Module):
+    """Each map averaged: x_BCFT -> x_BC."""
+
+    def forward(self, x_BCFT: Tensor) -> Tensor:
+        return x_BCFT.mean(dim=(2, 3))
+
+
 class MeanOfRows(nn.Module):
     """Each map averaged over frequency into a single row."""
 
@@ -249,6 +257,26 @@ class BatchNorm(nn.BatchNorm1d):
         if self.training and x.numel() == self.num_features:
             return functional.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
         return super().forward(x)
+
+
+def activation(name: Activation) -> nn.Module:
+    match name:
+        case "relu":
+            return nn.ReLU()
+        case "leaky_relu":
+            return nn.LeakyReLU()
+        case "elu":
+            return nn.ELU()
+        case "gelu":
+            return nn.GELU()
+        case "silu":
+            return nn.SiLU()
+
+
+def flat(head: Head, maps: tuple[int, int, int]) -> tuple[nn.Module, int]:
+    """What makes a vector of the last maps (channels, rows, columns), and its length."""
+    channels, rows, columns = maps
+    return (nn.Flatten(), channels * rows * columns) if head == "flatten" else (MeanOfMaps(), channels)
 
 
 def same_conv(channels_in: int, channels_out: int, kernel: tuple[int, int], *, bias: bool = True) -> nn.Module:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 from math import prod
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -23,6 +23,12 @@ Size = tuple[Side, Side]
 Share = Annotated[float, Field(ge=0, lt=1)]
 """Of values that dropout sets to 0."""
 
+Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu"]
+"""What stands between layers, as torch has it."""
+
+Head = Literal["flatten", "average"]
+"""What the dense layers get of the last maps: every value, or each map's mean (Lin et al. 2014, sec. 3.2)."""
+
 
 class ClipTooShortError(ConfigError):
     """A clip that the network cannot take; `frames` is the shortest that it can."""
@@ -37,6 +43,8 @@ class NetworkConfig(ModelConfig):
 
     rounded: ClassVar[frozenset[str]] = frozenset()
     """Fields whose whole effect shows in the network's repr, so that two values may be one effective network."""
+    shown: ClassVar[frozenset[str]] = frozenset()
+    """More fields whose whole effect shows there; no two of their values are the same network."""
 
     def architecture(self, shape: ClipShape, num_genres: int) -> nn.Module:
         """The untrained network, from a batch's `x` to logits (B, genres); weights come from torch's generator."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field, field_validator
 
 from mgc.config import ClipShape
-from mgc.models.network import Channels, NetworkConfig, Share, Side, pooled, spanned
+from mgc.models.network import Activation, Channels, Head, NetworkConfig, Share, Side, pooled, spanned
 
 if TYPE_CHECKING:
     from torch import nn
@@ -40,16 +40,26 @@ class SECNNConfig(NetworkConfig):
         "lr": 1e-3,
     }
     rounded: ClassVar[frozenset[str]] = frozenset({"r"})
+    shown: ClassVar[frozenset[str]] = frozenset({"num_blocks", "batch_norm", "activation", "head", "dense_dropout"})
 
     channels: Annotated[
         tuple[Channels, Channels, Channels, Channels, Channels],
         Field(description="output channels of the five convolutions"),
     ] = (32, 64, 128, 256, 128)
+    num_blocks: Annotated[int, Field(ge=1, le=NUM_BLOCKS, description="how many of the convolutions there are")] = (
+        NUM_BLOCKS
+    )
     r: Annotated[float, Field(ge=1, le=8192, description="reduction ratio of the SE blocks' bottleneck")] = 16.0
     se_blocks: Annotated[
         tuple[Position, ...], Field(description="convolutions, counted from 1, that an SE block follows; may be empty")
     ] = (1, 2, 3, 4, 5)
+    batch_norm: Annotated[bool, Field(description="batch norm between each convolution and its activation")] = False
+    activation: Annotated[Activation, Field(description="after each convolution")] = "relu"
     dropout: Annotated[Share, Field(description="share of values dropped after each pool")] = 0.25
+    head: Annotated[Head, Field(description="what the dense layer gets: every value of the last maps, or means")] = (
+        "flatten"
+    )
+    dense_dropout: Annotated[Share, Field(description="share of values dropped before the dense layer")] = 0.0
     kernel_size: Annotated[Side, Field(description="rows and columns of each kernel")] = 3
     pool_size: Annotated[Side, Field(description="rows and columns of each max-pool's window")] = 2
 
@@ -66,13 +76,14 @@ class SECNNConfig(NetworkConfig):
     def architecture(self, shape: ClipShape, num_genres: int) -> nn.Module:
         from torch import nn
 
-        from mgc.models.layers import FrontEnd
+        from mgc.models.layers import FrontEnd, flat
 
-        rows, columns = pooled((shape.rows, shape.columns), self._pools())
-        width = self.channels[-1] * rows * columns
+        channels = self.channels[self.num_blocks - 1]
+        vector, width = flat(self.head, (channels, *pooled((shape.rows, shape.columns), self._pools())))
         inputs = (shape.channels, *self.channels[:-1])
-        blocks = [self._block(number, inputs[number - 1]) for number in range(1, NUM_BLOCKS + 1)]
-        return nn.Sequential(FrontEnd(shape), *blocks, nn.Flatten(), nn.Linear(width, num_genres))
+        blocks = [self._block(number, inputs[number - 1]) for number in range(1, self.num_blocks + 1)]
+        drop = [nn.Dropout(self.dense_dropout)] if self.dense_dropout else []
+        return nn.Sequential(FrontEnd(shape), *blocks, vector, *drop, nn.Linear(width, num_genres))
 
     def structure(self) -> Hashable:
         """Of r the network shows only what it makes of it."""
@@ -80,13 +91,11 @@ class SECNNConfig(NetworkConfig):
         return self.model_copy(update={"r": 1.0}), sizes
 
     def _pools(self) -> list[tuple[int, int]]:
-        return [(self.pool_size, self.pool_size)] * NUM_BLOCKS
+        return [(self.pool_size, self.pool_size)] * self.num_blocks
 
     def _block(self, number: int, channels_in: int) -> nn.Sequential:
-        """Block `number`, counted from 1: convolution, ReLU, max-pool, dropout and, if chosen, SE."""
-        from torch import nn
-
-        from mgc.models.layers import SqueezeExcitation, conv_block
+        """Block `number`, counted from 1: convolution, activation, max-pool, dropout and, if chosen, SE."""
+        from mgc.models.layers import SqueezeExcitation, activation, conv_block
 
         channels = self.channels[number - 1]
         block = conv_block(
@@ -94,7 +103,8 @@ class SECNNConfig(NetworkConfig):
             channels,
             kernel=(self.kernel_size, self.kernel_size),
             pool=(self.pool_size, self.pool_size),
-            activation=nn.ReLU(),
+            activation=activation(self.activation),
+            batch_norm="before" if self.batch_norm else "none",
             dropout=self.dropout,
         )
         if number in self.se_blocks:

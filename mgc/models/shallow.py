@@ -50,6 +50,8 @@ class ShallowConfig(NetworkConfig):
         "l1_penalty": 1e-4,
     }
 
+    shown: ClassVar[frozenset[str]] = frozenset({"conv_dropout"})
+
     num_maps: Annotated[Channels, Field(description="kernels of each of the two convolutions")] = 16
     upper_kernel: Annotated[Size, Field(description="rows and columns of the kernels that read frequency")] = (10, 23)
     upper_pool: Annotated[Size, Field(description="max-pool after them: leaves rows, pools columns")] = (1, 20)
@@ -59,6 +61,7 @@ class ShallowConfig(NetworkConfig):
     dropout: Annotated[Share, Field(description="share of the dense layer's units dropped")] = 0.1
     slope: Annotated[float, Field(ge=0, lt=1, description="Leaky ReLU's slope below 0 (alpha)")] = 0.3
     batch_norm: Annotated[bool, Field(description="batch norm after each convolution (section IX.B)")] = False
+    conv_dropout: Annotated[Share, Field(description="share of values dropped after each max-pool")] = 0.0
     initialization: Annotated[
         Literal["he_normal", "torch"], Field(description="start of the weights: He's Gaussian, or torch's default")
     ] = "he_normal"
@@ -93,11 +96,12 @@ class ShallowConfig(NetworkConfig):
         return network
 
     def _pipeline(self, channels_in: int, kernel: tuple[int, int], pool: tuple[int, int]) -> nn.Sequential:
-        """Convolution, batch norm if chosen, Leaky ReLU, max-pool; flattened."""
+        """Convolution, batch norm if chosen, Leaky ReLU, max-pool, dropout; flattened."""
         from torch import nn
 
         from mgc.models.layers import same_conv
 
         norm = [nn.BatchNorm2d(self.num_maps)] if self.batch_norm else []
         conv = same_conv(channels_in, self.num_maps, kernel)
-        return nn.Sequential(conv, *norm, nn.LeakyReLU(self.slope), nn.MaxPool2d(pool), nn.Flatten())
+        drop = [nn.Dropout(self.conv_dropout)] if self.conv_dropout else []
+        return nn.Sequential(conv, *norm, nn.LeakyReLU(self.slope), nn.MaxPool2d(pool), *drop, nn.Flatten())
