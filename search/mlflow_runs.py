@@ -125,12 +125,16 @@ class StudyRuns:
         if number not in self.runs:
             self.runs[number] = self._create_trial(number)
         run = self.runs[number]
+        heading, complete = Heading.of(self._record.header), [] if live else self._record.trials("complete")
         tested = self._record.notes().get("test", {}).get("scores", {}).get(str(number), {})
         self._log(
             run.run_id,
             points=[*projection.points(trial, after=run.epochs or 0), *projection.test_points(trial, tested)],
             params=projection.params(trial) if run.epochs is None else {},
-            tags=projection.trial_tags(trial, live=live),
+            tags={
+                **projection.trial_tags(trial, live=live),
+                **projection.place_tags(heading, trial, complete, live=live),
+            },
         )
         run.epochs = len(trial.epochs)
         self._set_status(run, projection.trial_status(trial, live=live), projection.end_ms(trial))
@@ -144,7 +148,11 @@ class StudyRuns:
             run.run_id,
             points=projection.best_point(heading, trials) if end else [],
             params={},
-            tags={**projection.study_tags(heading), "mlflow.note.content": text},
+            tags={
+                **projection.study_tags(heading),
+                **(projection.front_tags(heading, trials) if end else {}),
+                "mlflow.note.content": text,
+            },
         )
         ended = max((projection.end_ms(trial) for trial in trials), default=_created_ms(heading))
         self._set_status(run, end or "RUNNING", ended)
