@@ -125,7 +125,7 @@ class StudyRuns:
         if number not in self.runs:
             self.runs[number] = self._create_trial(number)
         run = self.runs[number]
-        heading, complete = Heading.of(self._record.header), [] if live else self._record.trials("complete")
+        heading, trials = Heading.of(self._record.header), self._record.trials()
         tested = self._record.notes().get("test", {}).get("scores", {}).get(str(number), {})
         self._log(
             run.run_id,
@@ -133,7 +133,7 @@ class StudyRuns:
             params=projection.params(trial) if run.epochs is None else {},
             tags={
                 **projection.trial_tags(trial, live=live),
-                **projection.place_tags(heading, trial, complete, live=live),
+                **projection.place_tags(heading, trial, trials),
             },
         )
         run.epochs = len(trial.epochs)

@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from PIL import Image
 
 from search.overview import Heading, Network, brief, finite_score, networks
@@ -163,13 +164,14 @@ def front(trials: Sequence[TrialRecord], heading: Heading) -> Figure:
                 axes.plot([m[other] for m in shown], [m[by.metric] for m in shown], marker, color=color, label=label,
                           alpha=0.7, markersize=5)  # fmt: skip
         points = sorted((t.last[other], t.last[by.metric], t.number) for t in chosen)
-        axes.plot([x for x, *_ in points], [y for _, y, _ in points], "-", color="#333333", linewidth=1.2,
-                  label="Pareto front")  # fmt: skip
+        axes.plot([x for x, *_ in points], [y for _, y, _ in points], "-o", color="#333333", linewidth=1.2,
+                  markerfacecolor="none", markersize=8, label="Pareto front")  # fmt: skip
         for x, y, trial in points:
             axes.annotate(str(trial), (x, y), fontsize=7, xytext=(4, 4), textcoords="offset points")
         values = [t.last[other] for t in complete]
         if values and min(values) > 0 and max(values) > 10 * min(values):
             axes.set_xscale("log")
+            axes.xaxis.set_minor_formatter(NullFormatter())
         _finish(axes, other, by.metric)
     return figure
 

@@ -118,12 +118,13 @@ def front_tags(heading: Heading, trials: Sequence[TrialRecord]) -> dict[str, str
     return {"pareto_front": ", ".join(str(trial.number) for trial in heading.objectives.front(trials))}
 
 
-def place_tags(heading: Heading, trial: TrialRecord, trials: Sequence[TrialRecord], *, live: bool) -> dict[str, str]:
-    """What a trial is among the others: outside the limits, or, once the study has ended, on its Pareto front."""
+def place_tags(heading: Heading, trial: TrialRecord, trials: Sequence[TrialRecord]) -> dict[str, str]:
+    """What a trial is among the others: outside the limits; on the Pareto front, once no other can take its place."""
     by = heading.objectives
     broken = by.broken(trial.last)
     found = {} if broken is None else {"infeasible": _text(broken, MAX_TAG)}
-    if by.are_several and not live:
+    has_ended = len(trials) >= heading.trials and all(each.ended is not None for each in trials)
+    if by.are_several and has_ended:
         found["pareto_front"] = _text(trial.number in {each.number for each in by.front(trials)}, MAX_TAG)
     return found
 

@@ -94,8 +94,8 @@ def test_a_trial_outside_the_limits_is_never_the_best_and_is_marked(study):
     assert "complete, infeasible" in line
     assert "num_weights 701,584 > 500,000" in line
     assert f"(trial {inside})" in answer(record).text
-    assert place_tags(heading, record.trial(outside), [], live=True) == {"infeasible": "num_weights 701,584 > 500,000"}
-    assert place_tags(heading, record.trial(inside), [], live=True) == {}
+    assert place_tags(heading, record.trial(outside), []) == {"infeasible": "num_weights 701,584 > 500,000"}
+    assert place_tags(heading, record.trial(inside), []) == {}
     assert by_optuna(record).trials[outside].constraints["num_weights max"] == pytest.approx(201_584 / 500_000)
 
 
@@ -158,16 +158,17 @@ def test_the_front_is_in_the_report_as_plot_and_file(study):
 
 
 def test_mlflow_hears_of_the_front_and_of_known_metrics(study):
-    record = study(**SEVERAL)
+    record = study(**SEVERAL, trials=3)
     for accuracy, num_weights in ((0.8, 300), (0.6, 100), (0.5, 200)):
         add(record, accuracy, num_weights)
     heading, trials = Heading.of(record.header), record.trials()
     assert front_tags(heading, trials) == {"pareto_front": "0, 1"}
-    assert [place_tags(heading, trial, trials, live=False)["pareto_front"] for trial in trials] == [
+    assert [place_tags(heading, trial, trials)["pareto_front"] for trial in trials] == [
         "true",
         "true",
         "false",
     ]
+    assert "pareto_front" not in place_tags(heading, trials[0], trials[:2])  # another may come
     assert ("num_weights", 300.0) in [(point.name, point.value) for point in points(trials[0], after=0)]
     assert "**Pareto front**: trial 0, trial 1" in description("p-001", heading, trials)
     assert "compared by val_accuracy (max) and num_weights (min)" in data_line(heading).plain
