@@ -15,7 +15,8 @@ import numpy as np
 
 from mgc.config import Vote
 from mgc.metrics import Predictions
-from search.overview import Heading, Network, brief, networks, numbered, ranked
+from search.objectives import Objectives, plain_name
+from search.overview import Heading, Network, brief, networks, numbered
 from search.predictions import VALIDATION, kept
 from search.record import Record, TrialRecord
 from search.stats import Interval, over_tracks
@@ -39,10 +40,10 @@ class Answer:
 def answer(record: Record) -> Answer:
     """What the search says, before anything is confirmed."""
     heading, trials = Heading.of(record.header), record.trials()
-    best = ranked(trials, heading.metric, heading.mode)[:1]
+    best = heading.objectives.ranked(trials)[:1]
     if not best:
-        return Answer(sentences=(nothing(trials),), cautions=heading.cautions)
-    found = networks(trials, heading.metric, heading.mode)
+        return Answer(sentences=(nothing(trials, heading.objectives),), cautions=heading.cautions)
+    found = networks(trials, heading.objectives)
     interval = best_interval(record, best[0], heading)
     sentences = (
         _best_sentence(heading, found, len(trials), interval),
@@ -51,11 +52,13 @@ def answer(record: Record) -> Answer:
     return Answer(sentences=sentences, cautions=heading.cautions)
 
 
-def nothing(trials: Sequence[TrialRecord]) -> str:
+def nothing(trials: Sequence[TrialRecord], by: Objectives) -> str:
     """Why there is no best trial."""
     reasons = list(dict.fromkeys(trial.reason for trial in trials if trial.state == "failed" and trial.reason))
     why = f": {reasons[0]}" if reasons else ""
     complete = [trial for trial in trials if trial.state == "complete"]
+    if complete and all(by.broken(trial.last) for trial in complete):
+        return f"None of {len(complete)} complete trials keeps {by.limits_text}, so there is no answer."
     if complete:
         return f"None of {len(complete)} complete trials has a score that is a number, so there is no answer{why}."
     return f"No trial of {len(trials)} used its whole budget, so there is no answer{why}."
@@ -67,13 +70,19 @@ def named(varying: Mapping[str, object]) -> str:
 
 
 def best_interval(record: Record, best: TrialRecord, heading: Heading) -> Interval | None:
-    """The best's accuracy with its interval over the validation tracks; None where it is not an accuracy by track."""
+    """The best's accuracy with its interval over the validation tracks; None where it is not an accuracy by track.
+
+    That of a mean over epochs is as wide as the last epoch's: its tracks are the same.
+    """
     path = record.folder / VALIDATION
-    if not path.is_file() or not heading.metric.startswith("val_accuracy"):
+    metric = plain_name(heading.metric)
+    if not path.is_file() or not metric.startswith("val_accuracy"):
         return None
     said, _ = kept(path)
     own: Vote = "sum" if best.params.get("vote", "sum") != "majority" else "majority"
-    return over_tracks(right(said, VOTES.get(heading.metric, own))[None])
+    last = over_tracks(right(said, VOTES.get(metric, own))[None])
+    shift = best.last[heading.metric] - last.mean if metric != heading.metric else 0.0
+    return Interval(mean=last.mean + shift, low=last.low + shift, high=last.high + shift)
 
 
 def right(said: Predictions, vote: Vote) -> np.ndarray:

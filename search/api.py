@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.driver import Options, Outcome
 from search.driver import run_study as run
+from search.objectives import Objectives
 from search.record import TrialRecord
 from search.space import Space
 
@@ -35,9 +36,18 @@ class Results:
 
     @property
     def score(self) -> float | None:
-        """The best trial's value of the study's metric."""
+        """The best trial's value of the study's first metric."""
         best = self.best
-        return None if best is None else best.score(self.outcome.record.header["metric"])
+        return None if best is None else best.score(self._objectives.metric)
+
+    @property
+    def front(self) -> list[TrialRecord]:
+        """The Pareto front of the study's metrics, best by the first of them first; of one metric its best trials."""
+        return self._objectives.front(self.outcome.record.trials())
+
+    @property
+    def _objectives(self) -> Objectives:
+        return Objectives.of(self.outcome.record.header)
 
     @property
     def table(self) -> pd.DataFrame:

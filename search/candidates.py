@@ -53,7 +53,7 @@ def candidates(record: Record, ground: Ground, *, top: int | None) -> list[Candi
     ConfigError for a study without a complete trial.
     """
     heading = Heading.of(record.header)
-    found = networks(record.trials(), heading.metric, heading.mode)[:top]
+    found = networks(record.trials(), heading.objectives)[:top]
     if not found:
         raise ConfigError(f"study {record.name} has no complete trial to confirm", "study")
     best = [

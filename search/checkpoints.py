@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import save_file
 
 from mgc.config import ConfigError
-from search.overview import ranked
+from search.objectives import Objectives
 from search.record import Record, TrialRecord
 
 CHECKPOINT = "checkpoint.pt"
@@ -65,7 +65,7 @@ def load(folder: Path) -> dict[str, Any] | None:
 
 def prune(record: Record, trials: Sequence[TrialRecord], keep: int) -> None:
     """Delete the checkpoints that no longer matter: those of ended trials that are not among the best `keep`."""
-    best = ranked(trials, record.header["metric"], record.header["mode"])[:keep]
+    best = Objectives.of(record.header).ranked(trials)[:keep]
     wanted = {trial.number for trial in trials if trial.state == "running"} | {trial.number for trial in best}
     for folder in (record.folder / "trials").glob("*"):
         if int(folder.name) not in wanted:
@@ -79,7 +79,7 @@ def prune(record: Record, trials: Sequence[TrialRecord], keep: int) -> None:
 def export_weights(record: Record, keep: int) -> dict[int, Path]:
     """Weights of the best trials, without pickled code, in their folders: the files by trial."""
     files = {}
-    for trial in ranked(record.trials(), record.header["metric"], record.header["mode"])[:keep]:
+    for trial in Objectives.of(record.header).ranked(record.trials())[:keep]:
         folder = trial_folder(record, trial.number)
         if not (folder / WEIGHTS).is_file():
             _export(folder)

@@ -20,7 +20,7 @@ def describe(space: Space) -> str:
         f"data: {_given(space.data.model_dump(mode='json'))}",
         "params:",
         *(INDENT + line for line in tree(space.params).splitlines()),
-        f"search: {_given(space.search.model_dump(exclude={'trials'}))}, trials {space.num_trials}",
+        f"search: {_given(space.search.canonical())}, trials {space.num_trials}",
         f"budget: {_budget(space)}",
         f"resources: {_given(space.resources.model_dump())}",
         f"size: {size_text(space.size)}",

@@ -16,9 +16,9 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from search.overview import Heading, counts, networks, numbered, ranked, repeats
+from search.overview import Heading, counts, networks, numbered, repeats
 from search.record import Record, TrialRecord
-from search.tables import COLORS, called, data_line, duration, live_view, network_table, trial_line
+from search.tables import COLORS, called, data_line, duration, front_table, live_view, network_table, trial_line
 
 FILE_WIDTH = 120
 """Columns where there is no terminal to ask."""
@@ -71,7 +71,7 @@ class Display:
             return
         self._told |= {trial.number for trial in fresh}
         heading = self._heading()
-        same, best = repeats(self._trials), ranked(self._trials, heading.metric, heading.mode)[:1]
+        same, best = repeats(self._trials), heading.objectives.ranked(self._trials)[:1]
         for trial in fresh:
             if trial.state == "failed" or not (self.quiet or self._live):
                 self._print(trial_line(trial, heading, same[trial.number], is_best=trial in best))
@@ -145,10 +145,13 @@ def show_summary(
         console.print(line, soft_wrap=True)
     if quiet:
         return
-    found = networks(trials, heading.metric, heading.mode)
+    found = networks(trials, heading.objectives)
     if found:
         console.print()
         console.print(network_table(heading, found[:NETWORKS_SHOWN]))
+    if heading.objectives.are_several and (front := heading.objectives.front(trials)):
+        console.print()
+        console.print(front_table(heading, front))
     for line in [*_failures(trials), *_places(record, tracking, following, unsent)]:
         console.print(line, soft_wrap=True)
 
@@ -161,9 +164,16 @@ def _result(name: str, heading: Heading, trials: Sequence[TrialRecord], seconds:
         data_line(heading),
     ]
     lines += [Text(f"caution: {caution}", style="bold red") for caution in heading.cautions]
-    best = ranked(trials, heading.metric, heading.mode)[:1]
+    best = heading.objectives.ranked(trials)[:1]
     lines += [Text(f"best {heading.metric} {t.last[heading.metric]:.4f} ({called(t)})", style="bold") for t in best]
-    return lines if best else [*lines, Text("no trial is complete: there is no best one", style=COLORS["failed"])]
+    by = heading.objectives
+    infeasible = [trial.number for trial in trials if by.broken(trial.last)]
+    lines += [Text(f"infeasible: {numbered(infeasible)} ({by.limits_text} is not kept)")] if infeasible else []
+    if best:
+        return lines
+    is_complete = any(trial.state == "complete" for trial in trials)
+    why = f"no complete trial keeps {by.limits_text}" if is_complete and by.limits else "no trial is complete"
+    return [*lines, Text(f"{why}: there is no best one", style=COLORS["failed"])]
 
 
 def _failures(trials: Sequence[TrialRecord]) -> list[Text]:

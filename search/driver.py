@@ -21,7 +21,8 @@ from search import checkpoints, warmstart
 from search.checkpoints import trial_folder
 from search.display import Display
 from search.finishing import finish
-from search.overview import numbered, ranked
+from search.objectives import Objectives, plain
+from search.overview import numbered
 from search.plan import plan_lines
 from search.prepare import Ground, prepare
 from search.projection import Status
@@ -78,8 +79,7 @@ class Outcome:
     @property
     def best(self) -> TrialRecord | None:
         """The best complete trial."""
-        header = self.record.header
-        return next(iter(ranked(self.record.trials(), header["metric"], header["mode"])), None)
+        return next(iter(Objectives.of(self.record.header).ranked(self.record.trials())), None)
 
 
 def run_study(space: Space, options: Options) -> Outcome:
@@ -204,7 +204,7 @@ def _tuner(
     ground: Ground, record: Record, share: Slots, *, changed: Callable[[int], None], stop: Callable[[], bool]
 ) -> Tuner:
     space = ground.space
-    sampler = Sampler(space, ground.network_key, slots=share.count)
+    sampler = Sampler(space, ground.network_key, known=ground.known_metrics, slots=share.count)
     sampler.learn(record.notes().get(warmstart.NOTE, {"results": []})["results"])
     sampler.restore(record.trials())
     return Tuner(
@@ -212,8 +212,7 @@ def _tuner(
         sampler,
         trainable=TrainingTrial,
         specs=lambda trial: trial_spec(space, record, share, trial),
-        metric=space.search.metric,
-        mode=space.search.mode,
+        objectives=space.search.objectives,
         budget=space.budget,
         slots=share,
         trials=space.num_trials,
@@ -230,6 +229,7 @@ def trial_spec(space: Space, record: Record, share: Slots, trial: TrialRecord) -
         "data": space.data.model_dump(),
         "epochs": space.budget.full,
         "rungs": space.budget.rungs(),
+        "metrics": space.search.objectives.metrics,
         "known_epochs": len(trial.epochs),
         "folder": str(trial_folder(record, trial.number)),
         "threads": share.cpus_per_trial,
@@ -253,14 +253,16 @@ def _told(space: Space, record: Record, display: Display, tracker: Tracker) -> C
 
 def header(space: Space, study: str, options: Options) -> dict[str, Any]:
     """What a record knows of its study before the data are open."""
+    by = space.search.objectives
     return {
         "space": space.name,
         "study": study,
         "description": space.description,
         "file": str(space.path),
         "canonical": space.canonical(),
-        "metric": space.search.metric,
-        "mode": space.search.mode,
+        "metric": plain(by.metrics),
+        "mode": plain(by.modes),
+        "constraints": dict(by.limits),
         "trials": space.num_trials,
         "trials_given": options.trials_given,
         "max_epochs": space.budget.full,

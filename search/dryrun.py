@@ -9,6 +9,7 @@ import torch
 
 from search.describe import describe
 from search.networks import count_networks
+from search.objectives import NUM_WEIGHTS
 from search.overview import brief
 from search.plan import plan_lines
 from search.prepare import Ground, prepare
@@ -37,7 +38,9 @@ def _samples(ground: Ground) -> Iterator[str]:
     yield "samples:"
     for params in ground.space.sample(SAMPLES):
         varying = ", ".join(f"{name} {brief(params[name])}" for name in ground.space.varying if name in params)
-        yield f"  {ground.num_weights(params):>12,} weights  {varying}"
+        broken = ground.space.search.objectives.broken(known := ground.known_metrics(params))
+        outside = f"  (not trained: {broken})" if broken else ""
+        yield f"  {known[NUM_WEIGHTS]:>12,} weights  {varying}{outside}"
 
 
 def _slots(space: Space) -> Slots:

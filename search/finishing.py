@@ -23,12 +23,13 @@ from mgc.saved import save_model
 from mgc.splits import Part
 from mgc.train import Training
 from search.checkpoints import WEIGHTS, CheckpointError, load, trial_folder
-from search.overview import Heading, ranked
+from search.material import Material
+from search.objectives import Objectives
+from search.overview import Heading
 from search.predictions import VALIDATION, Pictures, keep
 from search.prepare import trial_config
 from search.record import Record, TrialRecord
 from search.report import study_answer, write_report
-from search.sections import Material
 from search.tracking import Tracker
 from search.trial import device
 
@@ -59,6 +60,9 @@ def _try(step: Callable[[], None], what: str) -> None:
 def send_report(record: Record, tracker: Tracker) -> None:
     record.note("answer", study_answer(Material(record)).text)
     tracker.touch()
+    if Objectives.of(record.header).are_several:
+        for trial in record.trials("complete"):
+            tracker.touch(trial.number)  # only now it is known which are on the Pareto front
     tracker.log_artifact(write_report(record.folder))
     if (record.folder / MODEL).is_dir():
         tracker.log_artifact(record.folder / MODEL)
@@ -69,7 +73,7 @@ def keep_best(record: Record) -> None:
     heading = Heading.of(record.header)
     if record.notes().get("confirmed_model"):
         return
-    for best in ranked(record.trials(), heading.metric, heading.mode)[:1]:
+    for best in heading.objectives.ranked(record.trials())[:1]:
         training = trained(trial_config(spec_of(record, best)), trial_folder(record, best.number))
         save_model(record.folder / MODEL, training, about=about(record, best))
         said = training.predict("validation")

@@ -127,7 +127,8 @@ class StudyRuns:
         if number not in self.runs:
             self.runs[number] = self._create_trial(number)
         run = self.runs[number]
-        tags = projection.trial_tags(trial, live=live)
+        heading, trials = Heading.of(self._record.header), self._record.trials()
+        tags = {**projection.trial_tags(trial, live=live), **projection.place_tags(heading, trial, trials)}
         tested = self._record.notes().get("test", {}).get("scores", {}).get(str(number), {})
         self._log(
             run.run_id,
@@ -147,7 +148,11 @@ class StudyRuns:
             run.run_id,
             points=projection.best_point(heading, trials) if end else [],
             params={},
-            tags={**projection.study_tags(heading), "mlflow.note.content": text},
+            tags={
+                **projection.study_tags(heading),
+                **(projection.front_tags(heading, trials) if end else {}),
+                "mlflow.note.content": text,
+            },
         )
         ended = max((projection.end_ms(trial) for trial in trials), default=_created_ms(heading))
         self._set_status(run, end or "RUNNING", ended)

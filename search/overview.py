@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from search.objectives import Objectives
 from search.record import State, TrialRecord
 from search.stats import Interval, over_seeds
 
@@ -29,9 +30,8 @@ class Heading:
     created: str
     """When the study began, in ISO 8601."""
     description: str | None = None
-    metric: str
-    """What trials are compared by; the first where a study has several objectives."""
-    mode: str
+    objectives: Objectives
+    """What trials are compared by."""
     trials: int
     """How many the study is to have."""
     max_epochs: int
@@ -46,7 +46,16 @@ class Heading:
     @classmethod
     def of(cls, header: Mapping[str, Any]) -> Heading:
         given = {"digests": {}, "versions": {}, **{key: header[key] for key in cls.__annotations__ if key in header}}
-        return cls(**given | {key: first(header[key]) for key in ("metric", "mode")})
+        return cls(**given, objectives=Objectives.of(header))
+
+    @property
+    def metric(self) -> str:
+        """The first of what trials are compared by."""
+        return self.objectives.metric
+
+    @property
+    def mode(self) -> str:
+        return self.objectives.mode
 
     @property
     def dataset_label(self) -> str:
@@ -102,30 +111,18 @@ class Network:
         return ", ".join(texts) or "-"
 
 
-def first(value: str | Sequence[str]) -> str:
-    """The first objective of a header's `metric` or `mode`."""
-    return value if isinstance(value, str) else value[0]
-
-
-def ranked(trials: Iterable[TrialRecord], metric: str, mode: str) -> list[TrialRecord]:
-    """The complete trials with a finite score, best first, the earlier one first among equals."""
-    sign = -1 if mode == "max" else 1
-    scored = [(sign * score, trial) for trial in trials if (score := finite_score(trial, metric)) is not None]
-    return [t for _, t in sorted(scored, key=lambda pair: (pair[0], pair[1].number)) if t.state == "complete"]
-
-
 def finite_score(trial: TrialRecord, metric: str) -> float | None:
     score = trial.score(metric)
     return score if score is not None and math.isfinite(score) else None
 
 
-def networks(trials: Iterable[TrialRecord], metric: str, mode: str) -> list[Network]:
-    """The complete trials grouped by effective network, in the order of each group's best trial."""
+def networks(trials: Iterable[TrialRecord], objectives: Objectives) -> list[Network]:
+    """The complete trials that keep all limits, by effective network, in the order of each group's best trial."""
     groups: dict[str, list[TrialRecord]] = {}
-    for trial in ranked(trials, metric, mode):
+    for trial in objectives.ranked(trials):
         groups.setdefault(trial.network, []).append(trial)
     return [
-        Network(key=key, trials=tuple(group), scores=tuple(trial.last[metric] for trial in group))
+        Network(key=key, trials=tuple(group), scores=tuple(trial.last[objectives.metric] for trial in group))
         for key, group in groups.items()
     ]
 

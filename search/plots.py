@@ -14,9 +14,10 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from PIL import Image
 
-from search.overview import Heading, Network, brief, finite_score, networks, ranked
+from search.overview import Heading, Network, brief, finite_score, networks
 from search.record import State, TrialRecord
 from search.stats import Interval, over_seeds
 
@@ -57,7 +58,7 @@ def against_param(
         look = ("none", "stopped (last epoch)") if state == "stopped" else (COLORS[state], state)
         _scatter(axes, points, edge=COLORS[state], face=look[0], label=look[1])
     steps = (stairs or {}).get(name, {})
-    for network in networks(had, heading.metric, heading.mode):
+    for network in networks(had, heading.objectives):
         _draw_network(axes, network, [place(t.varying[name]) for t in network.trials], steps.get(network.key))
     if ticks is not None:
         axes.set_xticks(
@@ -115,7 +116,7 @@ def history(trials: Sequence[TrialRecord], heading: Heading) -> Figure:
     failed = [trial.number for trial in trials if trial.state == "failed"]
     for index, number in enumerate(failed):
         axes.axvline(number, color=COLORS["failed"], alpha=0.5, linewidth=1, label="failed" if index == 0 else None)
-    complete = sorted(ranked(trials, heading.metric, heading.mode), key=lambda trial: trial.number)
+    complete = sorted(heading.objectives.ranked(trials), key=lambda trial: trial.number)
     if complete:
         better = np.maximum if heading.mode == "max" else np.minimum
         scores = [trial.last[heading.metric] for trial in complete]
@@ -147,6 +148,34 @@ def curves(trials: Sequence[TrialRecord], heading: Heading, rungs: Sequence[int]
     return figure
 
 
+def front(trials: Sequence[TrialRecord], heading: Heading) -> Figure:
+    """The first metric against each other one: complete trials, those outside the limits crossed, the Pareto front."""
+    by = heading.objectives
+    chosen, others = by.front(trials), by.metrics[1:]
+    complete = [trial for trial in trials if trial.state == "complete" and len(by.scores(trial)) == len(by.metrics)]
+    figure = Figure(figsize=(max(SMALL[0] * len(others), SMALL[0]), WIDE[1]), layout="constrained")
+    for axes, other in zip(figure.subplots(1, len(others), squeeze=False).flat, others, strict=True):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25, linewidth=0.6)
+        for is_outside, marker, label in ((False, "o", "complete"), (True, "x", "infeasible")):
+            shown = [t.last for t in complete if (by.broken(t.last) is not None) == is_outside]
+            color = COLORS["failed" if is_outside else "complete"]
+            if shown:
+                axes.plot([m[other] for m in shown], [m[by.metric] for m in shown], marker, color=color, label=label,
+                          alpha=0.7, markersize=5)  # fmt: skip
+        points = sorted((t.last[other], t.last[by.metric], t.number) for t in chosen)
+        axes.plot([x for x, *_ in points], [y for _, y, _ in points], "-o", color="#333333", linewidth=1.2,
+                  markerfacecolor="none", markersize=8, label="Pareto front")  # fmt: skip
+        for x, y, trial in points:
+            axes.annotate(str(trial), (x, y), fontsize=7, xytext=(4, 4), textcoords="offset points")
+        values = [t.last[other] for t in complete]
+        if values and min(values) > 0 and max(values) > 10 * min(values):
+            axes.set_xscale("log")
+            axes.xaxis.set_minor_formatter(NullFormatter())
+        _finish(axes, other, by.metric)
+    return figure
+
+
 def importance(shares: Mapping[str, float]) -> Figure:
     figure, axes = _axes((SMALL[0], 0.8 + 0.35 * len(shares)))
     names = list(shares)[::-1]
@@ -160,7 +189,7 @@ def parallel(trials: Sequence[TrialRecord], heading: Heading, names: Sequence[st
     """A line per complete trial through its params to its score; the darker, the better."""
     figure = Figure(figsize=(max(WIDE[0], 1.3 * (len(names) + 1)), WIDE[1]), layout="constrained")
     axes = figure.subplots()
-    shown = list(reversed(ranked(trials, heading.metric, heading.mode)))
+    shown = list(reversed(heading.objectives.ranked(trials)))
     columns = [_column([trial.varying.get(name) for trial in shown]) for name in names]
     columns.append(_column([trial.last[heading.metric] for trial in shown]))
     shades = colormaps["viridis_r"](np.linspace(0, 1, max(len(shown), 2)))

@@ -16,6 +16,7 @@ from mgc.models import check_shape, effective_network, num_weights
 from mgc.splits import Split, make_split
 from mgc.train import choose_precision
 from search.corners import corners
+from search.objectives import NUM_WEIGHTS
 from search.space import Param, Space
 
 MAX_STORES = 8
@@ -42,6 +43,10 @@ class Ground:
     def num_weights(self, params: Mapping[str, Any]) -> int:
         config = self.space.check_params(params)
         return num_weights(config, clip_shape(config, self.dataset), len(self.dataset.genres))
+
+    def known_metrics(self, params: Mapping[str, Any]) -> dict[str, float]:
+        """The metrics that need no training."""
+        return {NUM_WEIGHTS: self.num_weights(params)}
 
     def header(self) -> dict[str, Any]:
         """What the study's record says of its data."""

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from search.overview import BOOKKEEPING, Heading, brief, counts, networks, numbered, ranked
+from search.overview import BOOKKEEPING, Heading, brief, counts, networks, numbered
 from search.record import TrialRecord
 
 Status = Literal["RUNNING", "FINISHED", "KILLED", "FAILED"]
@@ -54,7 +54,8 @@ def points(trial: TrialRecord, after: int) -> list[Point]:
         elapsed += epoch.get("seconds", 0.0)
         time_ms = milliseconds(trial.started + elapsed)
         if index >= after:
-            found += [Point(name, float(epoch[name]), time_ms, int(epoch["epoch"])) for name in _metrics(epoch)]
+            told = {**trial.known, **epoch}
+            found += [Point(name, float(told[name]), time_ms, int(told["epoch"])) for name in _metrics(told)]
     return found
 
 
@@ -70,7 +71,8 @@ def experiment_tags(heading: Heading, header: Mapping[str, Any]) -> dict[str, st
     """
     written = header.get("canonical", {}).get("params", {})
     varying = [name for name, form in written.items() if isinstance(form, Mapping) and "value" not in form]
-    columns = [f"metrics.`{heading.metric}`", *(f"params.`{name}`" for name in varying), "params.`seed`"]
+    metrics = [f"metrics.`{name}`" for name in heading.objectives.metrics]
+    columns = [*metrics, *(f"params.`{name}`" for name in varying), "params.`seed`"]
     view = {
         "searchFilter": "",
         "orderByKey": f"metrics.`{heading.metric}`",
@@ -107,6 +109,24 @@ def study_tags(heading: Heading) -> dict[str, str]:
         "caution": "; ".join(heading.cautions) or None,
     }
     return {key: _text(value, MAX_TAG) for key, value in found.items() if value is not None}
+
+
+def front_tags(heading: Heading, trials: Sequence[TrialRecord]) -> dict[str, str]:
+    """The numbers of the trials on the Pareto front, of a study with several metrics that has ended."""
+    if not heading.objectives.are_several:
+        return {}
+    return {"pareto_front": ", ".join(str(trial.number) for trial in heading.objectives.front(trials))}
+
+
+def place_tags(heading: Heading, trial: TrialRecord, trials: Sequence[TrialRecord]) -> dict[str, str]:
+    """What a trial is among the others: outside the limits; on the Pareto front, once no other can take its place."""
+    by = heading.objectives
+    broken = by.broken(trial.last)
+    found = {} if broken is None else {"infeasible": _text(broken, MAX_TAG)}
+    has_ended = len(trials) >= heading.trials and all(each.ended is not None for each in trials)
+    if by.are_several and has_ended:
+        found["pareto_front"] = _text(trial.number in {each.number for each in by.front(trials)}, MAX_TAG)
+    return found
 
 
 def trial_tags(trial: TrialRecord, *, live: bool) -> dict[str, str]:
@@ -147,7 +167,7 @@ def test_points(trial: TrialRecord, scores: Mapping[str, float]) -> list[Point]:
 
 def best_point(heading: Heading, trials: Sequence[TrialRecord]) -> list[Point]:
     """The best score as the study's own point, so that studies can be compared; its step counts the ended trials."""
-    best = ranked(trials, heading.metric, heading.mode)[:1]
+    best = heading.objectives.ranked(trials)[:1]
     step = sum(trial.ended is not None for trial in trials)
     return [Point(heading.metric, t.last[heading.metric], milliseconds(t.ended or t.started), step) for t in best]
 
@@ -158,9 +178,10 @@ def description(name: str, heading: Heading, trials: Sequence[TrialRecord], answ
         "space": heading.space,
         "dataset": heading.dataset_label if heading.dataset else None,
         "split": heading.split,
-        "compared by": f"`{heading.metric}` of the last epoch ({heading.mode}), {heading.max_epochs} epochs at most",
+        "compared by": f"{_compared(heading)}, {heading.max_epochs} epochs at most",
         "trials": ", ".join(f"{n} {state}" for state, n in counts(trials).items() if n) + f" (of {heading.trials})",
         "best": _best_line(heading, trials),
+        "Pareto front": _front_line(heading, trials),
     }
     lines = [f"- **{label}**: {text}" for label, text in about.items() if text is not None]
     caution = [f"**Caution: {'; '.join(heading.cautions)}.**", ""] if heading.cautions else []
@@ -168,9 +189,22 @@ def description(name: str, heading: Heading, trials: Sequence[TrialRecord], answ
     return "\n".join([f"### {name}", heading.description or "", "", *said, *caution, *lines])
 
 
+def _compared(heading: Heading) -> str:
+    by = heading.objectives
+    pairs = zip(by.metrics, by.modes, strict=True)
+    compared = " and ".join(f"`{name}` of the last epoch ({mode})" for name, mode in pairs)
+    return f"{compared}, limits {by.limits_text}" if by.limits else compared
+
+
+def _front_line(heading: Heading, trials: Sequence[TrialRecord]) -> str | None:
+    """The trials on the front; None for one metric, whose front is the best."""
+    front = heading.objectives.front(trials) if heading.objectives.are_several else []
+    return ", ".join(f"trial {trial.number}" for trial in front) or None
+
+
 def _best_line(heading: Heading, trials: Sequence[TrialRecord]) -> str | None:
     """The best trial, with what its repeats say of the noise."""
-    for network in networks(trials, heading.metric, heading.mode)[:1]:
+    for network in networks(trials, heading.objectives)[:1]:
         best = network.trials[0]
         chosen = ", ".join(f"{key} = {brief(value)}" for key, value in best.varying.items())
         others = [trial.number for trial in network.trials[1:]]

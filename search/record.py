@@ -13,7 +13,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from mgc.config import ConfigError
+from search.objectives import listed
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -41,6 +42,8 @@ _STATES: dict[TrialState, State] = {
 }
 _ENDS: dict[State, TrialState] = {state: optuna_state for optuna_state, state in _STATES.items()}
 _EPOCH = "epoch/"
+_MAY_LACK = ("reuse", "known", "rejected", "infeasible")
+"""What only some trials have to be said of them."""
 
 
 class RecordError(ConfigError):
@@ -71,8 +74,14 @@ class TrialRecord:
     state: State
     reason: str | None
     """Why it failed, or what stopped it."""
-    reuse: int | None
+    reuse: int | None = None
     """The trial whose scores it took over, untrained."""
+    known: Mapping[str, float] = field(default_factory=dict)
+    """The metrics that were known before its training: `num_weights`."""
+    rejected: Sequence[Mapping[str, Any]] = ()
+    """What was proposed in its place before and could not keep the study's limits (search.sampler)."""
+    infeasible: str | None = None
+    """Why it was not trained: which limit its network cannot keep."""
     epochs: tuple[Mapping[str, float], ...]
     """The metrics of each epoch, in order; `epoch` counts from 1, `order` numbers all reports of the study."""
     facts: Mapping[str, Any]
@@ -83,7 +92,13 @@ class TrialRecord:
 
     @property
     def last(self) -> Mapping[str, float]:
-        return self.epochs[-1] if self.epochs else {}
+        """The metrics of the last epoch, and those that were known before the first."""
+        return {**self.known, **(self.epochs[-1] if self.epochs else {})}
+
+    @property
+    def is_untrained(self) -> bool:
+        """Whether it ends without being trained: its scores are another's, or its network breaks a limit."""
+        return self.reuse is not None or self.infeasible is not None
 
     def score(self, metric: str) -> float | None:
         """The metric of the last epoch; None before the first."""
@@ -104,6 +119,10 @@ class Proposal:
     repeat: int
     reuse: int | None = None
     """The ended trial of the same network whose scores it takes over, untrained."""
+    known: Mapping[str, float] = field(default_factory=dict)
+    rejected: Sequence[Mapping[str, Any]] = ()
+    infeasible: str | None = None
+    """As in TrialRecord."""
 
 
 @dataclass
@@ -131,7 +150,7 @@ class Record:
         """
         if has_begun(folder):
             raise RecordError(f"{folder}: there is a study already")
-        modes = header["mode"] if isinstance(header["mode"], list | tuple) else [header["mode"]]
+        modes = listed(header["mode"])
         directions = [StudyDirection.MAXIMIZE if mode == "max" else StudyDirection.MINIMIZE for mode in modes]
         partial = folder / f"{JOURNAL}.new"
         try:
@@ -210,7 +229,7 @@ class Record:
                 "seed": proposal.seed,
                 "network": proposal.network,
                 "repeat": proposal.repeat,
-                **({} if proposal.reuse is None else {"reuse": proposal.reuse}),
+                **{key: value for key in _MAY_LACK if (value := getattr(proposal, key)) not in (None, {}, ())},
             },
         )
         return self.storage.get_trial_number_from_id(self.storage.create_new_trial(self.study_id, trial))
@@ -229,11 +248,22 @@ class Record:
         """Keep where a running trial runs or what it costs."""
         self.storage.set_trial_user_attr(self._trial_id(number), key, value)
 
-    def end(self, number: int, state: State, *, values: list[float] | None = None, reason: str | None = None) -> None:
+    def end(
+        self,
+        number: int,
+        state: State,
+        *,
+        values: Sequence[float] | None = None,
+        violations: Mapping[str, float] | None = None,
+        reason: str | None = None,
+    ) -> None:
         """End a running trial for good. `values` are the metrics compared; Optuna is told them as what they are:
-        of a complete trial its result, of a stopped one how far it had come at its last epoch.
+        of a complete trial its result, of a stopped one how far it had come at its last epoch. `violations` are what
+        it calls constraints, kept where they are at most 0.
         """
         trial_id = self._trial_id(number)
+        for limit, miss in (violations or {}).items():
+            self.storage.set_trial_system_attr(trial_id, f"constraints:{limit}", miss)
         if reason is not None:
             self.storage.set_trial_user_attr(trial_id, "reason", reason)
         if state == "stopped" and values is not None:
@@ -350,7 +380,7 @@ def _storage(journal: Path) -> JournalStorage:
 
 def _trial_record(trial: FrozenTrial) -> TrialRecord:
     own = trial.user_attrs
-    known = ("params", "varying", "seed", "network", "repeat", "reason", "reuse")
+    ours = ("params", "varying", "seed", "network", "repeat", "reason", *_MAY_LACK)
     assert trial.datetime_start is not None
     return TrialRecord(
         number=trial.number,
@@ -363,9 +393,9 @@ def _trial_record(trial: FrozenTrial) -> TrialRecord:
         repeat=own["repeat"],
         state=_STATES[trial.state],
         reason=own.get("reason") if trial.state in (TrialState.FAIL, TrialState.PRUNED) else None,
-        reuse=own.get("reuse"),
+        **{key: own[key] for key in _MAY_LACK if key in own},
         epochs=tuple(own[key] for key in sorted(own) if key.startswith(_EPOCH)),
-        facts={key: own[key] for key in own if key not in known and not key.startswith(_EPOCH)},
+        facts={key: own[key] for key in own if key not in ours and not key.startswith(_EPOCH)},
         started=trial.datetime_start.timestamp(),
         ended=trial.datetime_complete.timestamp() if trial.datetime_complete else None,
     )

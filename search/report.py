@@ -15,10 +15,11 @@ from pathlib import Path
 
 from mgc.config import ConfigError
 from search.answer import Answer, answer
+from search.material import Material
 from search.overview import counts
 from search.page import Page, Section
 from search.record import Record, locked
-from search.sections import SECTIONS, Material
+from search.sections import SECTIONS
 from search.tracking import default_uri, sync
 
 FOLDER = "report"
@@ -50,7 +51,7 @@ def report(of: Material) -> Page:
     found = ", ".join(f"{number} {state}" for state, number in counts(of.trials).items() if number)
     about = (
         f"{of.heading.description or of.heading.space}. Study {of.record.name} of {of.heading.created}: "
-        f"{len(of.trials)} trials ({found or 'none'}), compared by {of.heading.metric} after the last epoch. "
+        f"{len(of.trials)} trials ({found or 'none'}), compared by {of.heading.objectives} after the last epoch. "
         f"Dataset {of.heading.dataset_label}, split {of.heading.split}."
     )
     sections = [section for make in SECTIONS for section in _made(make, of)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ from mgc.config import ConfigError
 from mgc.datasets import open_dataset
 from mgc.splits import make_split
 from mgc.train import Training, TrainingError
+from search.objectives import SECONDS_PER_CLIP, Objectives, means
 from search.prepare import trial_config
 from search.record import Record, TrialRecord
 from search.resume import check_data
 
-TIMES = frozenset({"order", "seconds", "clips_per_s"})
+TIMES = frozenset({"order", "seconds", "clips_per_s", SECONDS_PER_CLIP})
 """What an epoch's record holds that is no score."""
 
 
@@ -46,8 +47,8 @@ def rerun(out: Path, which: str) -> bool:
     clips = open_clips(config, device=device)
     for note in differences(record, trial, device):
         print(f"unlike then: {note}")
-    identical = 0
-    for then, now in zip(trial.epochs, _epochs(Training(config, clips, device)), strict=False):
+    identical, metrics = 0, Objectives.of(record.header).metrics
+    for then, now in zip(trial.epochs, _epochs(Training(config, clips, device), metrics), strict=False):
         found = _unlike(then, now)
         identical += not found
         print(f"epoch {then['epoch']:g}/{len(trial.epochs)}: {'; '.join(found) or 'identical'}", flush=True)
@@ -82,11 +83,13 @@ def differences(record: Record, trial: TrialRecord, device: str) -> list[str]:
     return notes
 
 
-def _epochs(training: Training) -> Iterator[Mapping[str, Any]]:
-    """The metrics of each epoch; one of a training that failed ends them."""
+def _epochs(training: Training, metrics: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+    """The metrics of each epoch, those of these that are means included; one of a training that failed ends them."""
+    told: list[Mapping[str, Any]] = []
     try:
         for scores in training:
-            yield {"epoch": scores.epoch, **scores.metrics()}
+            told.append({"epoch": scores.epoch, **scores.metrics()})
+            yield {**told[-1], **means(told, metrics)}
     except TrainingError as error:
         print(f"TrainingError: {error}")
 

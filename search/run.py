@@ -168,10 +168,11 @@ def following(outcome: Outcome, given: argparse.Namespace) -> str:
 
 def result(outcome: Outcome) -> dict[str, Any]:
     """The outcome as `--json` prints it."""
+    from search.objectives import Objectives
     from search.overview import counts
 
     record, header, best = outcome.record, outcome.record.header, outcome.best
-    trials = record.trials()
+    trials, by = record.trials(), Objectives.of(header)
     ended = counts(trials)
     return {
         "study": record.name,
@@ -182,13 +183,15 @@ def result(outcome: Outcome) -> dict[str, Any]:
         "complete": ended["complete"],
         "stopped": ended["stopped"],
         "failed": ended["failed"],
+        "infeasible": sum(by.broken(trial.last) is not None for trial in trials),
         "best": best
         and {
             "trial": best.number,
             "params": dict(best.params),
-            "score": best.score(header["metric"]),
+            "score": best.score(by.metric),
             "run_id": outcome.run_ids.get(best.number),
         },
+        "front": [{"trial": t.number, "params": dict(t.params), "scores": by.scores(t)} for t in by.front(trials)],
         "seconds": round(outcome.seconds, 1),
         "out": str(record.folder),
     }

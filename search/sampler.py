@@ -13,7 +13,14 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+    json_to_distribution,
+)
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import Trial, TrialState
 from scipy.stats import qmc
@@ -25,6 +32,11 @@ from search.space import Space
 STARTUP_TRIALS = 10
 """Results that a Bayesian sampler waits for, at least; until then proposals spread over the space."""
 
+MAX_PROPOSALS = 100
+"""Times that params are proposed for one trial until their network keeps the study's limits; then it is not trained."""
+SAMPLED_PROPOSALS = 10
+"""So many of those times the sampler is asked, which may insist; then params are drawn from anywhere."""
+
 Training = tuple[str, int | None]
 """An effective network and the fold that it is trained on: what may be repeated with another seed."""
 
@@ -32,17 +44,30 @@ Training = tuple[str, int | None]
 class Sampler:
     """Proposes a study's trials, one after another.
 
-    `network_key` gives the key of the effective network of a flat table of params; it needs torch, which this file
-    does not. `slots` is the number of trials that run at once: the spread start grows with it, since that many
-    proposals are made without each other's results.
+    `network_key` gives the key of the effective network of a flat table of params, `known` those of its metrics that
+    need no training; both need torch, which this file does not. `slots` is the number of trials that run at once: the
+    spread start grows with it, since that many proposals are made without each other's results.
+
+    Several metrics are optimized together. There a trial that ASHA stopped counts as worse than every complete one,
+    however far it had come: its curve is of the first metric alone.
     """
 
-    def __init__(self, space: Space, network_key: Callable[[Mapping[str, Any]], str], *, slots: int = 1) -> None:
+    def __init__(
+        self,
+        space: Space,
+        network_key: Callable[[Mapping[str, Any]], str],
+        *,
+        known: Callable[[Mapping[str, Any]], Mapping[str, float]] = lambda _: {},
+        slots: int = 1,
+    ) -> None:
         self.space = space
-        self._network_key = network_key
+        self.objectives = space.search.objectives
+        self._network_key, self._metrics_of = network_key, known
         self._startup = max(STARTUP_TRIALS, 2 * slots)
         self._grid = space.grid() if space.search.sampler == "grid" else None
-        self._study = optuna.create_study(direction="maximize" if space.search.mode == "max" else "minimize")
+        self._study = optuna.create_study(
+            directions=["maximize" if mode == "max" else "minimize" for mode in self.objectives.modes]
+        )
         self._pending: dict[int, Trial] = {}
         self._networks: Counter[Training] = Counter()
         self._trained: dict[Training, int] = {}
@@ -56,6 +81,9 @@ class Sampler:
     def restore(self, trials: Iterable[TrialRecord]) -> None:
         """Take over what a record holds, in the order of the trials' numbers."""
         for trial in trials:
+            for rejected in trial.rejected:
+                distributions = {name: json_to_distribution(text) for name, text in rejected["distributions"].items()}
+                self._reject(self._known(rejected["labels"], distributions), rejected["violations"])
             self._pending[trial.number] = self._known(trial.labels, trial.distributions)
             self._networks[trial.network, trial.params.get("fold")] += 1
             if trial.state != "running":
@@ -69,12 +97,25 @@ class Sampler:
             labels = {name: stored(domain, params[name]) for name, domain in domains.items()}
             trial = self._known(labels, {name: distribution(domain) for name, domain in domains.items()})
             self._networks[self._network_key(params), params.get("fold")] += 1
-            self._tell(trial, result["state"], result["score"], result["epoch"])
+            self._tell(trial, result["state"], {**self._metrics_of(params), **result["metrics"]}, result["epoch"])
             self._results += 1
 
     def propose(self, number: int) -> Proposal:
         """The trial of that number, which must be the next one. The same results so far give the same proposal."""
-        params, domains = self._enter(number, self._chooser(number))
+        rejected: list[dict[str, Any]] = []
+        while True:
+            trial, params, domains = self._enter(number, len(rejected))
+            labels = {name: stored(domain, params[name]) for name, domain in domains.items()}
+            distributions = {name: distribution(domain) for name, domain in domains.items()}
+            known = self._metrics_of(params)
+            violations = self.objectives.violations(known)
+            infeasible = self.objectives.broken(known)
+            if infeasible is None or self._grid is not None or len(rejected) == MAX_PROPOSALS - 1:
+                break
+            self._reject(trial, violations)
+            as_text = {name: distribution_to_json(each) for name, each in distributions.items()}
+            rejected.append({"labels": labels, "distributions": as_text, "violations": violations})
+        self._pending[number] = trial
         network = self._network_key(params)
         training = (network, params.get("fold"))
         repeat = self._networks[training]
@@ -82,60 +123,72 @@ class Sampler:
         return Proposal(
             params=params,
             varying={name: params[name] for name in domains},
-            labels={name: stored(domain, params[name]) for name, domain in domains.items()},
-            distributions={name: distribution(domain) for name, domain in domains.items()},
+            labels=labels,
+            distributions=distributions,
             seed=self._seed(params, repeat),
             network=network,
             repeat=repeat,
             reuse=self._trained.get(training) if self.space.search.on_repeat == "reuse" else None,
+            known=known,
+            rejected=rejected,
+            infeasible=infeasible,
         )
 
     def tell(self, trial: TrialRecord) -> None:
-        """How a trial ended: a complete one with its score, a stopped one with how far it had come."""
+        """How a trial ended: a complete one with its scores, a stopped one with how far it had come."""
         pending = self._pending.pop(trial.number)
-        score = trial.score(self.space.search.metric)
-        if trial.state == "failed" or score is None:
+        if trial.infeasible is not None:
+            self._reject(pending, self.objectives.violations(trial.known))
+        elif trial.state == "failed" or self.objectives.values(trial.last) is None:
             self._study.tell(pending, state=TrialState.FAIL)
-            return
-        self._tell(pending, trial.state, score, int(trial.last["epoch"]))
-        self._results += 1
-        self._trained.setdefault((trial.network, trial.params.get("fold")), trial.number)
-
-    def _tell(self, trial: Trial, state: str, score: float, epoch: int) -> None:
-        """A result in Optuna's words: what a stopped trial had reached is worth less than a complete one's score."""
-        if state == "complete":
-            self._study.tell(trial, score)
         else:
-            trial.report(score, step=epoch)
-            self._study.tell(trial, state=TrialState.PRUNED)
+            self._tell(pending, trial.state, trial.last, int(trial.last["epoch"]))
+            self._results += 1
+            self._trained.setdefault((trial.network, trial.params.get("fold")), trial.number)
 
-    def _chooser(self, number: int) -> Callable[[str, Domain], Any] | None:
-        """What chooses the values of that trial; None leaves it to Optuna."""
+    def _tell(self, trial: Trial, state: str, metrics: Mapping[str, float], epoch: int) -> None:
+        """A result in Optuna's words: what a stopped trial had reached is worth less than a complete one's score."""
+        for limit, miss in self.objectives.violations(metrics).items():
+            trial.set_constraint(limit, miss)
+        if state == "complete":
+            self._study.tell(trial, [metrics[name] for name in self.objectives.metrics])
+            return
+        if not self.objectives.are_several:  # Optuna has no words for it where they are
+            trial.report(metrics[self.objectives.metric], step=epoch)
+        self._study.tell(trial, state=TrialState.PRUNED)
+
+    def _reject(self, trial: Trial, violations: Mapping[str, float]) -> None:
+        """Params that were not trained, since their network breaks a limit: worse than any result."""
+        for limit, miss in violations.items():
+            trial.set_constraint(limit, miss)
+        self._study.tell(trial, state=TrialState.PRUNED)
+
+    def _chooser(self, number: int, attempt: int) -> Callable[[str, Domain], Any] | None:
+        """What chooses the values of that trial at this attempt; None leaves it to Optuna."""
         if self._grid is not None:
             combination = self._grid[number]
             return lambda name, _: combination[name]
-        if self.space.search.sampler == "random":
-            generator = self._generator(number)
+        is_spread = self.space.search.sampler == "qmc" or self._results < self._startup
+        if self.space.search.sampler == "random" or attempt >= (1 if is_spread else SAMPLED_PROPOSALS):
+            generator = self._generator(number, attempt)
             return lambda name, domain: at(domain, generator.random())
-        if self.space.search.sampler == "qmc" or self._results < self._startup:
+        if is_spread:
             point = self._sobol_point(number)
             return lambda name, domain: at(domain, point[name])
         return None
 
-    def _enter(
-        self, number: int, choose: Callable[[str, Domain], Any] | None
-    ) -> tuple[dict[str, Any], dict[str, Domain]]:
-        """Make the trial known to Optuna as running. Returns its params, and the domains of those that vary."""
+    def _enter(self, number: int, attempt: int) -> tuple[Trial, dict[str, Any], dict[str, Domain]]:
+        """Make a trial known to Optuna as running. Returns it, its params, and the domains of those that vary."""
+        choose = self._chooser(number, attempt)
         if choose is None:
-            self._study.sampler = self._bayesian(seed=int(self._generator(number).integers(2**31)))
+            self._study.sampler = self._bayesian(seed=int(self._generator(number, attempt).integers(2**31)))
             trial = self._study.ask()
             params, domains = self._walk(lambda name, domain: suggest(trial, name, domain))
         else:
             params, domains = self._walk(choose)
             labels = {name: stored(domain, params[name]) for name, domain in domains.items()}
             trial = self._known(labels, {name: distribution(domain) for name, domain in domains.items()})
-        self._pending[number] = trial
-        return params, domains
+        return trial, params, domains
 
     def _known(self, labels: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]) -> Trial:
         """A running trial of Optuna's whose every value is given."""
@@ -168,8 +221,10 @@ class Sampler:
             warnings.simplefilter("ignore", UserWarning)  # exact balance needs a power of two; any start is fine here
             return dict(zip(names, sequence.random(number + 1)[number], strict=True))
 
-    def _generator(self, number: int) -> np.random.Generator:
-        return np.random.default_rng((self.space.search.seed, number))
+    def _generator(self, number: int, attempt: int) -> np.random.Generator:
+        """The first attempt's, and one of its own for each other."""
+        entropy = (self.space.search.seed, number, attempt)
+        return np.random.default_rng(entropy if attempt else entropy[:2])
 
     def _seed(self, params: Mapping[str, Any], repeat: int) -> int:
         """A trial's seed: its own where the space gives one, else the study's plus its network's repeats so far."""

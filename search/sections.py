@@ -6,77 +6,28 @@ import json
 import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mgc.config import Vote
-from mgc.metrics import Predictions, classification_scores
+from mgc.metrics import classification_scores
 from search import plots
 from search.answer import named
-from search.confirmed import VOTES, Confirmed, confirmations
+from search.confirmed import VOTES, Confirmed
 from search.domains import label
-from search.overview import Heading, brief, finite_score, networks, ranked
+from search.front import pareto
+from search.material import Material
+from search.overview import brief, finite_score, networks
 from search.page import Picture, Section, Table
-from search.predictions import VALIDATION, Pictures, kept
-from search.record import Record, TrialRecord
+from search.record import TrialRecord
 from search.sampler import importances
 from search.stats import verdict
-from search.tables import duration, varying_names
+from search.tables import duration
 
 FEW_TRIALS = 30
 """Complete trials below which importances say little."""
 ROWS_SHOWN = 40
 NUM_WRONG = 12
-
-
-@dataclass(frozen=True)
-class Material:
-    """What a report is made of: the study's record, and what its best model said of the validation part."""
-
-    record: Record
-
-    @cached_property
-    def header(self) -> dict[str, Any]:
-        return self.record.header
-
-    @cached_property
-    def heading(self) -> Heading:
-        return Heading.of(self.header)
-
-    @cached_property
-    def trials(self) -> list[TrialRecord]:
-        return self.record.trials()
-
-    @cached_property
-    def names(self) -> list[str]:
-        """The params that vary."""
-        return varying_names(self.trials)
-
-    @cached_property
-    def best(self) -> TrialRecord | None:
-        return next(iter(ranked(self.trials, self.heading.metric, self.heading.mode)), None)
-
-    @cached_property
-    def said(self) -> tuple[Predictions, Pictures] | None:
-        path = self.record.folder / VALIDATION
-        return kept(path) if path.is_file() else None
-
-    @cached_property
-    def confirmations(self) -> list[Confirmed]:
-        return confirmations(self.record.folder)
-
-    @property
-    def openings(self) -> Sequence[Mapping[str, Any]]:
-        """Every time that the test part was opened for this study."""
-        found: Sequence[Mapping[str, Any]] = self.record.notes().get("test_openings", [])
-        return found
-
-    @property
-    def vote(self) -> Vote:
-        vote: Vote = self.best.params.get("vote", "sum") if self.best else "sum"
-        return vote
 
 
 def confirmation(of: Material) -> Iterator[Section]:
@@ -129,7 +80,7 @@ def _difference_table(found: Confirmed) -> Table:
 
 def params(of: Material) -> Iterator[Section]:
     """Score against each searched param, and the table of effective networks."""
-    found = networks(of.trials, of.heading.metric, of.heading.mode)
+    found = networks(of.trials, of.heading.objectives)
     stairs = of.record.notes().get("stairs", {})
     drawn = [
         Picture(
@@ -186,7 +137,7 @@ def _asha(rungs: Sequence[int]) -> tuple[str, ...]:
 
 def saved(of: Material) -> str:
     """What early stopping saved, against all ended trials running to the end at their own speed."""
-    ended = [trial for trial in of.trials if trial.state in ("complete", "stopped")]
+    ended = [trial for trial in of.trials if trial.state in ("complete", "stopped") and trial.epochs]
     done = sum(len(trial.epochs) for trial in ended)
     full = of.heading.max_epochs * len(ended)
     seconds = sum(_seconds(trial) for trial in of.trials)
@@ -209,7 +160,7 @@ def _seconds(trial: TrialRecord) -> float:
 
 def importance(of: Material) -> Iterator[Section]:
     """Which params matter, and every complete trial as a line through its params."""
-    complete = ranked(of.trials, of.heading.metric, of.heading.mode)
+    complete = of.heading.objectives.ranked(of.trials)
     pictures, remarks = [], []
     shares = importances(complete, {t.number: t.last[of.heading.metric] for t in complete}) if of.names else {}
     if shares:
@@ -305,7 +256,7 @@ def _settings(params: Mapping[str, Any]) -> str:
 
 def _ours(of: Material, params: Mapping[str, Any]) -> str:
     """Mean score of our complete trials with these settings; a dash where there is none."""
-    complete = ranked(of.trials, of.heading.metric, of.heading.mode)
+    complete = of.heading.objectives.ranked(of.trials)
     alike = [
         t.last[of.heading.metric] for t in complete
         if all(_is_alike(t.params.get(name), value) for name, value in params.items() if name != "epochs")
@@ -321,7 +272,7 @@ def _is_alike(ours: Any, theirs: Any) -> bool:
 
 def reproduce(of: Material) -> Iterator[Section]:
     """The command that trains each row again, with its seed; commit and digests stand above."""
-    heading = of.heading
+    heading, by = of.heading, of.heading.objectives
     digests = ", ".join(f"{what} {digest}" for what, digest in heading.digests.items())
     versions = ", ".join(f"{name} {version}" for name, version in heading.versions.items())
     facts = (
@@ -331,15 +282,20 @@ def reproduce(of: Material) -> Iterator[Section]:
         "alone, as far as it came; on the same kind of machine its scores come out the same, but for times.",
     )
     rows = [
-        [str(t.number), t.state, brief(score) if (score := finite_score(t, heading.metric)) is not None else "-",
-         str(len(t.epochs)), str(t.seed), _settings(t.varying), command(of.header, t)] for t in of.trials
+        [str(t.number), by.state_of(t), *(_score(t, metric) for metric in by.metrics), str(len(t.epochs)), str(t.seed),
+         _settings(t.varying), command(of.header, t)] for t in of.trials
     ]  # fmt: skip
-    columns = ["trial", "state", heading.metric, "epochs", "seed", "params", "command"]
+    columns = ["trial", "state", *by.metrics, "epochs", "seed", "params", "command"]
     yield Section(
         title="How to reproduce each trial",
         remarks=facts,
         tables=(Table(name="trials", columns=columns, rows=rows, shown=ROWS_SHOWN),) if rows else (),
     )
+
+
+def _score(trial: TrialRecord, metric: str) -> str:
+    score = finite_score(trial, metric)
+    return "-" if score is None else brief(score)
 
 
 def command(header: Mapping[str, Any], trial: TrialRecord) -> str:
@@ -354,5 +310,5 @@ def command(header: Mapping[str, Any], trial: TrialRecord) -> str:
     return shlex.join(parts)
 
 
-SECTIONS = (confirmation, params, course, importance, best, published, reproduce)
+SECTIONS = (confirmation, pareto, params, course, importance, best, published, reproduce)
 """In the order of the page."""

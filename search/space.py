@@ -115,7 +115,7 @@ class Space:
         return {
             "data": self.data.model_dump(mode="json"),
             "params": {name: param.canonical() for name, param in sorted(self.params.items())},
-            "search": self.search.model_dump(mode="json", exclude={"trials"}),
+            "search": self.search.canonical(),
             "budget": self.budget.canonical(),
         }
 

@@ -2,16 +2,69 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from mgc.config import Section
+from mgc.wording import nearest
+from search.objectives import COSTS, Mode, Objectives, listed, mean_name
 
 Sampler = Literal["tpe", "random", "grid", "gp", "qmc"]
-Metric = Literal["val_accuracy", "val_accuracy_sum", "val_accuracy_majority", "val_clip_accuracy", "val_f1", "val_loss"]
+Metric = Literal[
+    "val_accuracy",
+    "val_accuracy_sum",
+    "val_accuracy_majority",
+    "val_clip_accuracy",
+    "val_f1",
+    "val_loss",
+    "num_weights",
+    "val_seconds_per_clip",
+]
+METRICS: tuple[str, ...] = get_args(Metric)
+LESS_IS_BETTER = ("val_loss", *COSTS)
 OnRepeat = Literal["reseed", "reuse", "allow"]
+
+
+def each_known(metrics: Any) -> Any:
+    """Raise a ValueError (pydantic's way) for a list with a name that is no metric's."""
+    for name in metrics if isinstance(metrics, tuple) else ():
+        if name not in METRICS:
+            raise ValueError(f"must name metrics, got {name!r}{nearest(str(name), METRICS)}")
+    return metrics
+
+
+def checked_limits(limits: Any) -> Any:
+    """Raise a ValueError unless it is `{metric: {min: number, max: number}}`, either end or both."""
+    if not isinstance(limits, Mapping):
+        raise ValueError(f"must be {{metric: {{max: number}}}}, got {limits!r}")
+    for name, limit in limits.items():
+        if name not in METRICS:
+            raise ValueError(f"must be of metrics, got {name!r}{nearest(str(name), METRICS)}")
+        if not isinstance(limit, Mapping) or not limit or set(limit) - {"min", "max"}:
+            raise ValueError(f"of {name} must be min, max or both, got {limit!r}")
+        for end, bound in limit.items():
+            if isinstance(bound, bool) or not isinstance(bound, int | float) or not math.isfinite(bound):
+                raise ValueError(f"of {name} must be numbers, got {end} {bound!r}")
+        if limit.get("min", -math.inf) > limit.get("max", math.inf):
+            raise ValueError(f"of {name} must have min <= max, got {limit['min']} > {limit['max']}")
+    return limits
+
+
+LIMITS_SCHEMA = {
+    "type": "object",
+    "propertyNames": {"enum": list(METRICS)},
+    "additionalProperties": {
+        "type": "object",
+        "properties": {"min": {"type": "number"}, "max": {"type": "number"}},
+        "additionalProperties": False,
+        "minProperties": 1,
+    },
+    "description": "limits that a metric must keep: a trial outside them is never the best",
+}
 
 
 class SearchConfig(Section):
@@ -21,8 +74,23 @@ class SearchConfig(Section):
     trials: Annotated[
         int | None, Field(ge=1, le=1_000_000, description="number of trials; null is 50, or the whole grid")
     ] = None
-    metric: Annotated[Metric, Field(description="what trials are compared by, after their last epoch")] = "val_accuracy"
-    mode: Annotated[Literal["max", "min"], Field(description="whether more or less of the metric is better")] = "max"
+    metric: Annotated[
+        Metric | tuple[Metric, ...],
+        BeforeValidator(each_known),
+        Field(description="what trials are compared by, after their last epoch; a list searches a Pareto front"),
+    ] = "val_accuracy"
+    mode: Annotated[
+        Mode | tuple[Mode, ...], Field(description="whether more or less of the metric is better; a list for a list")
+    ] = "max"
+    constraints: Annotated[
+        dict[str, dict[str, float]],
+        BeforeValidator(checked_limits),
+        WithJsonSchema(LIMITS_SCHEMA),
+        Field(default_factory=dict),
+    ]
+    smooth_epochs: Annotated[
+        int, Field(ge=1, le=1000, description="a score is its mean over so many last epochs, for ASHA and the best too")
+    ] = 1
     seed: Annotated[int, Field(ge=0, lt=2**32, description="seed of the proposals and of every trial")] = 0
     on_repeat: Annotated[
         OnRepeat | None,
@@ -34,11 +102,33 @@ class SearchConfig(Section):
 
     @model_validator(mode="after")
     def _mode_of_metric(self) -> Self:
-        if self.metric == "val_loss" and self.mode == "max":
-            raise ValueError("mode must be min for val_loss, got 'max'")
-        if self.metric != "val_loss" and self.mode == "min":
-            raise ValueError(f"mode must be max for {self.metric}, got 'min'")
+        metrics, modes = listed(self.metric), listed(self.mode)
+        if len(metrics) != len(modes) or isinstance(self.metric, str) != isinstance(self.mode, str):
+            raise ValueError(f"mode must be as many as metric, got {_written(self.mode)} for {_written(self.metric)}")
+        for metric, mode in zip(metrics, modes, strict=True):
+            if mode != (needed := "min" if metric in LESS_IS_BETTER else "max"):
+                raise ValueError(f"mode must be {needed} for {metric}, got {mode!r}")
+        if not metrics or metrics[0] in COSTS:
+            raise ValueError(f"metric must begin with a score of validation, got {_written(self.metric)}")
+        if len(set(metrics)) < len(metrics):
+            raise ValueError(f"metric must name each once, got {_written(self.metric)}")
         return self
+
+    @property
+    def objectives(self) -> Objectives:
+        """What trials are compared by, under the names that an epoch's record has."""
+        metrics = tuple(mean_name(metric, self.smooth_epochs) for metric in listed(self.metric))
+        return Objectives(metrics=metrics, modes=listed(self.mode), limits=self.constraints)
+
+    def canonical(self) -> dict[str, Any]:
+        """All but the number of trials. What is not asked for is not named: studies from before it was there go on."""
+        unasked = {"constraints"} if not self.constraints else set()
+        unasked |= {"smooth_epochs"} if self.smooth_epochs == 1 else set()
+        return self.model_dump(mode="json", exclude={"trials", *unasked})
+
+
+def _written(names: str | tuple[str, ...]) -> str:
+    return names if isinstance(names, str) else f"[{', '.join(names)}]"
 
 
 class Budget(Section):

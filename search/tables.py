@@ -12,7 +12,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from search.overview import Heading, Network, brief, counts, finite_score, networks, numbered, ranked, repeats
+from search.objectives import COSTS, number
+from search.overview import Heading, Network, brief, counts, finite_score, networks, numbered, repeats
 from search.record import State, TrialRecord
 
 COLORS: Mapping[State, str] = {"complete": "green", "stopped": "yellow", "failed": "red", "running": "cyan"}
@@ -29,8 +30,10 @@ def headline(name: str, heading: Heading, trials: Sequence[TrialRecord], left_s:
     ended = len(trials) - found["running"]
     parts = [f"{ended} of {heading.trials} trials"]
     parts += [f"{found[state]} {state}" for state in ("running", "stopped", "failed") if found[state]]
-    best = ranked(trials, heading.metric, heading.mode)[:1]
+    best = heading.objectives.ranked(trials)[:1]
     parts += [f"best {trial.last[heading.metric]:.3f} ({called(trial, MAX_PARAM_COLUMNS)})" for trial in best]
+    if heading.objectives.are_several:
+        parts.append(f"{len(heading.objectives.front(trials))} on the Pareto front")
     parts += [f"about {duration(left_s)} left"] if left_s is not None else []
     return Text(f"study {name}: {', '.join(parts)}", style="bold")
 
@@ -43,7 +46,7 @@ def data_line(heading: Heading) -> Text:
         (heading.dataset_label, red if heading.is_synthetic else ""),
         ", split ",
         (str(heading.split), red if heading.is_leaky else ""),
-        f", compared by {heading.metric}",
+        f", compared by {heading.objectives}",
     )
 
 
@@ -52,13 +55,15 @@ def live_view(
 ) -> Group:
     """Headline and table within `height` lines: the best networks, what runs, and the newest ended trials."""
     names = varying_names(trials)
-    table = _table(["", "trial", "epoch", heading.metric, "state", "same network"], names)
-    same = repeats(trials)
-    best = [network.trials[0] for network in networks(trials, heading.metric, heading.mode)[:BEST_ROWS]]
+    by = heading.objectives
+    table = _table(["", "trial", "epoch", *by.metrics, "state", "same network"], names)
+    same, front = repeats(trials), by.front(trials) if by.are_several else []
+    on_front = {trial.number for trial in front}
+    best = (front or [network.trials[0] for network in networks(trials, by)])[:BEST_ROWS]
     for section in sections(best, trials, rows=max(height - OTHER_LINES, BEST_ROWS)):
         for trial in section:
-            mark = Text("best", style="bold green") if best and trial.number == best[0].number else Text()
-            table.add_row(mark, *_cells(trial, heading, names, same[trial.number]))
+            place = "best" if trial in best[:1] else "front" if trial.number in on_front else ""
+            table.add_row(Text(place, style="bold green"), *_cells(trial, heading, names, same[trial.number]))
         table.add_section()
     return Group(headline(name, heading, trials, left_s), data_line(heading), table)
 
@@ -74,13 +79,14 @@ def sections(best: list[TrialRecord], trials: Sequence[TrialRecord], *, rows: in
 
 def trial_line(trial: TrialRecord, heading: Heading, same: Sequence[int], *, is_best: bool) -> Text:
     """`trial 7  complete  epoch 9/9  val_accuracy 0.713  best  r 31.43 (network of trials 3, 5)`."""
-    score = trial.score(heading.metric)
-    parts = [f"trial {trial.number}", trial.state, f"epoch {len(trial.epochs)}/{heading.max_epochs}"]
-    parts += [f"{heading.metric} {score:.3f}"] if score is not None else []
+    by = heading.objectives
+    parts = [f"trial {trial.number}", by.state_of(trial), f"epoch {len(trial.epochs)}/{heading.max_epochs}"]
+    parts += [f"{name} {shown(name, score)}" for name, score in by.scores(trial).items()]
     parts += ["best"] if is_best else []
     parts += ["  ".join(f"{name} {brief(value)}" for name, value in trial.varying.items())]
     parts[-1] += f" (network of {numbered(same)})" if same else ""
     parts += [f"{trial.reason}"] if trial.state == "failed" else []
+    parts += [f"{broken}"] if (broken := by.broken(trial.last)) else []
     return Text("  ".join(parts), style=COLORS[trial.state] if trial.state == "failed" else "")
 
 
@@ -96,6 +102,22 @@ def network_table(heading: Heading, found: Sequence[Network]) -> Table:
         scores = (f"{network.scores[0]:.3f}", f"{network.mean:.3f}", error, str(len(network.scores)))
         table.add_row(*scores, numbers, *_param_cells(names, values))
     return table
+
+
+def front_table(heading: Heading, front: Sequence[TrialRecord]) -> Table:
+    """The trials of the Pareto front with every metric, and what they had."""
+    by, names = heading.objectives, varying_names(front)
+    table = _table(["trial", *by.metrics], names, title=f"Pareto front, {by}")
+    for trial in front:
+        values = {name: brief(trial.varying[name]) if name in trial.varying else "-" for name in names}
+        scores = [shown(name, score) for name, score in by.scores(trial).items()]
+        table.add_row(str(trial.number), *scores, *_param_cells(names, values))
+    return table
+
+
+def shown(metric: str, value: float) -> str:
+    """A metric's value in a table: three places of a score, four digits of a cost."""
+    return number(value) if metric in COSTS else f"{value:.3f}"
 
 
 def called(trial: TrialRecord, most: int | None = None) -> str:
@@ -121,13 +143,14 @@ def varying_names(trials: Sequence[TrialRecord]) -> list[str]:
 
 
 def _cells(trial: TrialRecord, heading: Heading, names: Sequence[str], same: Sequence[int]) -> list[Text | str]:
-    score = finite_score(trial, heading.metric)
+    by = heading.objectives
     values = {name: brief(trial.varying[name]) if name in trial.varying else "-" for name in names}
+    scores = [finite_score(trial, metric) for metric in by.metrics]
     return [
         str(trial.number),
         f"{len(trial.epochs)}/{heading.max_epochs}",
-        "" if score is None else f"{score:.3f}",
-        Text(trial.state, style=COLORS[trial.state]),
+        *("" if score is None else shown(metric, score) for metric, score in zip(by.metrics, scores, strict=True)),
+        Text(by.state_of(trial), style=COLORS[trial.state]),
         _numbers(same) if same else "",
         *_param_cells(names, values),
     ]

@@ -8,6 +8,7 @@ those that the record lacks, since the driver died before they arrived, are told
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 from pathlib import Path
@@ -20,9 +21,10 @@ from mgc.clips import Clips, open_clips
 from mgc.config import Section, TrainingConfig
 from mgc.datasets import DatasetChangedError
 from mgc.splits import Part
-from mgc.train import Training
+from mgc.train import Scores, Training
 from search import checkpoints
 from search.checkpoints import CheckpointError
+from search.objectives import SECONDS_PER_CLIP, means
 from search.prepare import trial_config
 
 CHECKPOINT_EVERY_S = 30.0
@@ -34,9 +36,9 @@ CUDA_CONTEXT_BYTES = 600 << 20
 
 
 class TrainingTrial(tune.Trainable):
-    """One trial. Its config: `params`, `seed`, `data`, `epochs`, `rungs`, `known_epochs`, `folder`, `threads`,
-    `gpu_trials`, `dataset_digest`, and `train_on`, the parts that it is trained on where that is not the train part
-    alone.
+    """One trial. Its config: `params`, `seed`, `data`, `epochs`, `rungs`, `metrics`, `known_epochs`, `folder`,
+    `threads`, `gpu_trials`, `dataset_digest`, and `train_on`, the parts that it is trained on where that is not the
+    train part alone. Of `metrics`, which the study compares, it adds to each epoch those that are means over epochs.
 
     `folder` is where its checkpoint lies, on storage that every node sees; `known_epochs` how many the record has. A
     step is an epoch; its result holds `metrics` (the epoch and all its scores), `facts` (where it ran) and, when it
@@ -92,12 +94,22 @@ class TrainingTrial(tune.Trainable):
         if self.training is None:
             self.training = self._begin()
         scores = self.training.epoch()
-        self.told.append({"epoch": scores.epoch, **scores.metrics()})
+        self.told.append({"epoch": scores.epoch, **scores.metrics(), SECONDS_PER_CLIP: self._seconds_per_clip(scores)})
+        self.told[-1] |= means(self.told, self.spec["metrics"])
         unsaved_s = time.monotonic() - self.saved_at + scores.seconds  # as it would be after one epoch more
         is_due = scores.epoch in (*self.spec["rungs"], self.spec["epochs"]) or unsaved_s > CHECKPOINT_EVERY_S
         if is_due:
             self._save()
         return self.told[-1]
+
+    def _seconds_per_clip(self, scores: Scores) -> float:
+        """Seconds that the model takes to hear one clip in evaluation; NaN without a validation part."""
+        assert self.training is not None
+        clips = self.training.clips
+        if "validation" not in clips.parts:
+            return math.nan
+        train_s = clips.num_clips("train") / scores.clips_per_s
+        return (scores.seconds - train_s) / clips.num_clips("validation")
 
     def _told_before(self) -> list[dict[str, float]]:
         """The metrics of the epochs that the checkpoint has seen."""

@@ -27,6 +27,7 @@ from ray.tune.search import SearchAlgorithm
 from ray.tune.stopper import Stopper
 
 from mgc.config import ConfigError
+from search.objectives import Objectives
 from search.record import Proposal, Record, RecordError, TrialRecord
 from search.study import Budget, Resources, Slots
 
@@ -118,8 +119,7 @@ class Tuner:
         *,
         trainable: type[tune.Trainable],
         specs: Callable[[TrialRecord], dict[str, Any]],
-        metric: str,
-        mode: str,
+        objectives: Objectives,
         budget: Budget,
         slots: Slots,
         trials: int,
@@ -128,7 +128,7 @@ class Tuner:
     ) -> None:
         self.record, self.proposer = record, proposer
         self.trainable, self.specs = trainable, specs
-        self.metric, self.mode, self.budget = metric, mode, budget
+        self.objectives, self.budget = objectives, budget
         self.slots, self.trials = slots, trials
         self.changed, self.stop = changed, stop
         self.scheduler = self._scheduler()
@@ -148,9 +148,9 @@ class Tuner:
         """
         rerun = restore_rungs(self.scheduler, self.record, self.budget, end=self._end)
         for trial in rerun:
-            if trial.reuse is not None:
-                self._take_over(trial)
-        rerun = [trial for trial in rerun if trial.reuse is None]
+            if trial.is_untrained:
+                self._end_untrained(trial)
+        rerun = [trial for trial in rerun if not trial.is_untrained]
         if not rerun and len(self.record.trials()) >= self.trials:
             return
         self._tune(rerun)
@@ -182,8 +182,8 @@ class Tuner:
             return FIFOScheduler()  # type: ignore[no-untyped-call]
         return ASHAScheduler(
             time_attr="metrics/epoch",
-            metric=f"metrics/{self.metric}",
-            mode=self.mode,
+            metric=f"metrics/{self.objectives.metric}",
+            mode=self.objectives.mode,
             grace_period=self.budget.min_epochs,
             max_t=self.budget.full,
             reduction_factor=self.budget.reduction_factor,
@@ -203,25 +203,26 @@ class Tuner:
         """Whether a trial has used its whole budget."""
         return self.record.trial(number).last.get("epoch") == self.budget.full
 
-    def _take_over(self, trial: TrialRecord) -> None:
-        """Give a trial the scores of the one that it repeats."""
-        assert trial.reuse is not None
-        source = self.record.trial(trial.reuse)
-        for epoch in source.epochs:
-            self.record.report(trial.number, epoch)
+    def _end_untrained(self, trial: TrialRecord) -> None:
+        """End a trial whose network breaks a limit, or give it the scores of the one that it repeats."""
+        if trial.reuse is not None and trial.infeasible is None:
+            for epoch in self.record.trial(trial.reuse).epochs:
+                self.record.report(trial.number, epoch)
         self._end(trial.number)
 
     def _end(self, number: int, failure: str | None = None) -> None:
         """End a trial in the record as what it is, tell the sampler, and let the tracker know."""
         trial = self.record.trial(number)
-        score = trial.score(self.metric)
-        values = None if score is None else [score]
+        values, violations = self.objectives.values(trial.last), self.objectives.violations(trial.last)
         if failure is not None:
             self.record.end(number, "failed", reason=failure)
+        elif trial.infeasible is not None:
+            self.record.end(number, "stopped", violations=violations, reason=f"not trained: {trial.infeasible}")
         elif trial.last["epoch"] == self.budget.full:
-            self.record.end(number, "complete", values=values)
+            self.record.end(number, "complete", values=values, violations=violations)
         else:
-            self.record.end(number, "stopped", values=values, reason=f"ASHA after epoch {trial.last['epoch']:g}")
+            asha = f"ASHA after epoch {trial.last['epoch']:g}"
+            self.record.end(number, "stopped", values=values, violations=violations, reason=asha)
         self.proposer.tell(self.record.trial(number))
         self.changed(number)
         if failure is not None:
@@ -264,9 +265,9 @@ class _Trials(SearchAlgorithm):
             return self._tune_trial(self.rerun.pop(0))
         while self.total < self.tuner.trials:
             trial = self._next_record()
-            if trial.reuse is None:
+            if not trial.is_untrained:
                 return self._tune_trial(trial)
-            self.tuner._take_over(trial)
+            self.tuner._end_untrained(trial)
         self._finished = True
         return None
 

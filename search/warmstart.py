@@ -7,17 +7,17 @@ study's own record, so that it goes on alike when the earlier study is gone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from mgc.config import ConfigError, DataConfig, training_config
 from search.domains import Choice, Domain, label
-from search.overview import finite_score
 from search.record import Record, TrialRecord
 from search.space import Space, difference
 
 NOTE = "warm_start"
-"""Under which the record keeps `study`, `total` and the usable `results`: each `params`, `state`, `epoch`, `score`."""
+"""Under which the record keeps `study`, `total`, and the usable `results`: `params`, `state`, `epoch`, `metrics`."""
 
 
 def usable(earlier: Record, space: Space, digests: Mapping[str, str]) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def said(note: Mapping[str, Any]) -> str:
 def _unlike(header: Mapping[str, Any], space: Space, digests: Mapping[str, str]) -> list[str]:
     """Why scores of the earlier study cannot be compared with those of this space."""
     old, new = header["canonical"], space.canonical()
-    keys = {"search": ("metric", "mode"), "budget": tuple(new["budget"])}
+    keys = {"search": ("metric", "mode", "smooth_epochs"), "budget": tuple(new["budget"])}
     before = {section: {key: old[section].get(key) for key in names} for section, names in keys.items()}
     after = {section: {key: new[section].get(key) for key in names} for section, names in keys.items()}
     there = header.get("digests", {})
@@ -49,11 +49,12 @@ def _unlike(header: Mapping[str, Any], space: Space, digests: Mapping[str, str])
 
 
 def _result(earlier: Record, trial: TrialRecord, space: Space) -> dict[str, Any] | None:
-    score = finite_score(trial, space.search.metric)
-    params = _params_in(space, earlier, trial)
-    if score is None or params is None:
+    by = space.search.objectives
+    metrics = {name: trial.last.get(name, math.nan) for name in (*by.metrics, *by.limits)}
+    if not trial.epochs or not all(map(math.isfinite, metrics.values())):
         return None
-    return {"params": params, "state": trial.state, "epoch": int(trial.last["epoch"]), "score": score}
+    params = _params_in(space, earlier, trial)
+    return params and {"params": params, "state": trial.state, "epoch": len(trial.epochs), "metrics": metrics}
 
 
 def _params_in(space: Space, earlier: Record, trial: TrialRecord) -> dict[str, Any] | None:

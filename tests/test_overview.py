@@ -3,7 +3,11 @@
 import pytest
 from small_study import HEADER, add_trial, new_record
 
-from search.overview import Heading, brief, networks, numbered, ranked, repeats
+from search.objectives import Objectives
+from search.overview import Heading, brief, networks, numbered, repeats
+
+HIGHEST = Objectives(metrics=("val_accuracy",), modes=("max",))
+LOWEST = Objectives(metrics=("val_accuracy",), modes=("min",))
 
 
 @pytest.fixture
@@ -14,14 +18,14 @@ def record(tmp_path):
 def test_the_best_is_the_complete_trial_with_the_best_finite_score(record):
     for state, score in (("complete", 0.5), ("complete", float("nan")), ("stopped", 0.9), ("complete", 0.5)):
         add_trial(record, state, [score])
-    assert [trial.number for trial in ranked(record.trials(), "val_accuracy", "max")] == [0, 3]
+    assert [trial.number for trial in HIGHEST.ranked(record.trials())] == [0, 3]
 
 
 def test_a_loss_is_better_when_smaller(record):
     add_trial(record, "complete", [0.5], r=2.0)
     add_trial(record, "complete", [0.4], r=32.0)
     add_trial(record, "complete", [0.6], r=32.0)
-    found = networks(record.trials(), "val_accuracy", "min")
+    found = networks(record.trials(), LOWEST)
     assert [network.scores for network in found] == [(0.4, 0.6), (0.5,)]
     assert found[0].std == pytest.approx(0.1414, abs=1e-4)
 
@@ -29,7 +33,7 @@ def test_a_loss_is_better_when_smaller(record):
 def test_a_network_shows_one_value_or_the_range_of_its_trials(record):
     for r in (31.0, 32.0, 8.0):
         add_trial(record, "complete", [0.5], r=r)
-    spread, single = networks(record.trials(), "val_accuracy", "max")
+    spread, single = networks(record.trials(), HIGHEST)
     assert (spread.values("r"), single.values("r"), single.values("absent")) == ("31 to 32", "8", "-")
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from search.objectives import Objectives
 from search.record import Record
 
 SR = 8000
@@ -84,11 +85,13 @@ class TestAWholeStudy:
     def test_the_json_says_what_came_out(self, finished):
         folder, _, result = finished
         assert list(result) == [
-            "study", "space", "dataset", "split", "trials", "complete", "stopped", "failed", "best", "seconds", "out",
+            "study", "space", "dataset", "split", "trials", "complete", "stopped", "failed", "infeasible",
+            "best", "front", "seconds", "out",
         ]  # fmt: skip
         assert (result["study"], result["space"], result["split"]) == ("tiny-001", "tiny", "artist")
         assert result["trials"] == 6 == result["complete"] + result["stopped"]
-        assert result["failed"] == 0
+        assert result["failed"] == result["infeasible"] == 0
+        assert result["best"]["trial"] in [each["trial"] for each in result["front"]]
         assert Path(result["out"]) == folder / "runs" / "tiny-001"
         assert result["best"]["score"] > 0.5  # three tones in noise: a guess is 0.33
 
@@ -270,9 +273,17 @@ def test_a_space_that_says_everything_runs(music, tmp_path):
         assert ("dropout" in trial.params) == (trial.params.get("r") == 4.0)
         assert trial.seed == trial.params["seed"]
         assert (trial.params["lr"], len(trial.epochs)) == (0.002, 2)
+        assert trial.last["val_accuracy_mean2"] == sum(epoch["val_accuracy"] for epoch in trial.epochs) / 2
+    front = {each["trial"] for each in json.loads(done.stdout.splitlines()[-1])["front"]}
+    assert front == {
+        t.number for t in Objectives.of(Record.open(tmp_path / "runs/everything-001").header).front(trials)
+    }
     assert len({t.network for t in trials}) == 4  # folds and seeds are repeats of one network
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/runs/mlflow.db")
     runs = client.search_runs([client.get_experiment_by_name("everything").experiment_id])
+    tagged = {each.info.run_name for each in runs if each.data.tags.get("pareto_front") == "true"}
+    assert tagged == {f"trial-{number:03d}" for number in front}
+    assert (tmp_path / "runs/everything-001/report/front.csv").is_file()
     logged = [each.data.params for each in runs if "mlflow.parentRunId" in each.data.tags]
     assert sorted("r" in params for params in logged) == [False] * 4 + [True] * 12
 

@@ -6,6 +6,7 @@ import resource
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tiny_dataset import CLIPS, PARAMS, SMALL_NETWORK, write_tracks
@@ -16,7 +17,7 @@ from search.checkpoints import CHECKPOINT
 from search.trial import TrainingTrial
 
 EPOCHS = 4
-TIMES = ("seconds", "clips_per_s")
+TIMES = ("seconds", "clips_per_s", "val_seconds_per_clip")
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +36,7 @@ def spec(music, tmp_path):
             "data": {"dataset": str(music), "split": "track", "ratios": [2, 1, 1]},
             "epochs": EPOCHS,
             "rungs": (2,),
+            "metrics": ("val_accuracy",),
             "known_epochs": 0,
             "folder": str(tmp_path / folder),
             "threads": 1,
@@ -56,6 +58,22 @@ def steps(trial, count=EPOCHS):
 
 def scores(results):
     return [{key: value for key, value in result["metrics"].items() if key not in TIMES} for result in results]
+
+
+def test_a_trial_reports_the_mean_over_its_last_epochs_also_when_it_goes_on(spec):
+    undisturbed = steps(TrainingTrial(spec("a", metrics=("val_loss_mean3",))))
+    losses = [result["metrics"]["val_loss"] for result in undisturbed]
+    expected = [np.mean(losses[max(0, epoch - 3) : epoch]) for epoch in range(1, EPOCHS + 1)]
+    assert [result["metrics"]["val_loss_mean3"] for result in undisturbed] == pytest.approx(expected)
+    steps(TrainingTrial(spec("b", metrics=("val_loss_mean3",))), 2)
+    going_on = steps(TrainingTrial(spec("b", metrics=("val_loss_mean3",), known_epochs=2)))
+    assert scores(going_on) == scores(undisturbed)[2:]
+
+
+def test_a_trial_times_its_validation(spec):
+    for result in steps(TrainingTrial(spec()), 2):
+        metrics = result["metrics"]
+        assert 0 < metrics["val_seconds_per_clip"] < metrics["seconds"]
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import ray
 from ray import tune
@@ -15,7 +16,8 @@ from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_par
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search import SearchAlgorithm
 
-from search.record import Record, RecordError, locked
+from search.objectives import Objectives, means
+from search.record import Record, RecordError, has_begun, locked
 from search.sampler import Sampler
 from search.space import Space
 from search.study import Budget, Slots
@@ -52,6 +54,18 @@ class Curve(tune.Trainable):
         self.epoch += 1
         metrics = {"epoch": self.epoch, "val_accuracy": 1 - abs(self.spec["r"] - 30) / 64 - 0.1 / self.epoch}
         return {"metrics": metrics, "facts": {"pid": os.getpid()}, "done": self.epoch == 9}
+
+
+class Noisy(Curve):
+    """A curve with noise, and its mean over three epochs as search.trial reports it."""
+
+    def step(self):
+        result = super().step()
+        noise = np.random.default_rng((self.spec["number"], self.epoch)).normal(0, 0.5)
+        result["metrics"]["val_accuracy"] += noise
+        self.told = [*(self.told if self.epoch > 1 else []), result["metrics"]]
+        result["metrics"] |= means(self.told, ["val_accuracy_mean3"])
+        return result
 
 
 class Failing(Curve):
@@ -152,23 +166,24 @@ def _ray():
 def study(tmp_path):
     """Runs a trainable as a study: `study(Curve, folder="a", trials=12, slots=1, stop=...)` -> its Tuner."""
 
-    def run(trainable, folder="s-001", *, trials=12, slots=1, stop=lambda record: False, overrides=(), on_gpu=False):
+    def run(trainable, folder="s-001", *, trials=12, slots=1, stop=lambda record: False, overrides=(), on_gpu=False,
+            known=lambda params: {}):  # fmt: skip
         (tmp_path / "s.yaml").write_text(SPACE)
         space = Space.load(tmp_path / "s.yaml", overrides=[f"search.trials={trials}", *overrides])
         folder = tmp_path / folder
         with locked(folder):
-            known = (folder / "record.log").exists()
-            record = Record.open(folder) if known else Record.create(folder, {"metric": "val_accuracy", "mode": "max"})
+            by = space.search.objectives
+            header = {"metric": by.metrics, "mode": by.modes, "constraints": by.limits}
+            record = Record.open(folder) if has_begun(folder) else Record.create(folder, header)
             share = Slots(nodes=1, cpus=slots, gpus=1 if on_gpu else 0, cpus_per_trial=1, trials_per_gpu=4)
-            sampler = Sampler(space, lambda params: str(int(128 / params["r"])), slots=slots)
+            sampler = Sampler(space, lambda params: str(int(128 / params["r"])), known=known, slots=slots)
             sampler.restore(record.trials())
             tuner = Tuner(
                 record,
                 sampler,
                 trainable=trainable,
                 specs=lambda trial: {**trial.params, "number": trial.number, "folder": str(tmp_path)},
-                metric="val_accuracy",
-                mode="max",
+                objectives=space.search.objectives,
                 budget=space.budget,
                 slots=share,
                 trials=trials,
@@ -205,6 +220,49 @@ def test_asha_decides_as_it_would_from_the_reports_alone(study):
     for trial in record.trials():
         assert (trial.state == "complete") == (trial.last["epoch"] == 9)
         assert [epoch["epoch"] for epoch in trial.epochs] == list(range(1, len(trial.epochs) + 1))
+
+
+def test_asha_and_the_best_go_by_the_mean_over_epochs(study):
+    record = study(Noisy, overrides=["search.smooth_epochs=3"], trials=30).record
+    kept = asha_replayed(record, lambda curve, epoch: np.mean(curve[max(0, epoch - 3) : epoch]))
+    assert kept == {trial.number for trial in record.trials("complete")}
+    assert kept != asha_replayed(record, lambda curve, epoch: curve[epoch - 1])
+    means_of = {t.number: np.mean([e["val_accuracy"] for e in t.epochs[-3:]]) for t in record.trials("complete")}
+    best = Objectives.of(record.header).ranked(record.trials())[0]
+    assert best.number == max(means_of, key=means_of.get)
+
+
+def asha_replayed(record, score):
+    """The trials that successive halving by thirds lets pass, from the reports' order alone: a trial goes on from a
+    rung where it is not below the third of those that came there so far.
+    """
+    rungs, gone = {1: [], 3: []}, set()
+    reports = sorted(((e["order"], t, int(e["epoch"])) for t in record.trials() for e in t.epochs), key=lambda r: r[0])
+    for _, trial, epoch in reports:
+        if epoch in rungs and trial.number not in gone:
+            mine = score([e["val_accuracy"] for e in trial.epochs], epoch)
+            if rungs[epoch] and mine < np.nanpercentile(rungs[epoch], (1 - 1 / 3) * 100):
+                gone.add(trial.number)
+            rungs[epoch].append(mine)
+    return {trial.number for trial in record.trials()} - gone
+
+
+def test_a_trial_that_breaks_a_limit_is_ended_untrained(study):
+    limit = "search.constraints={num_weights: {max: 1}}"
+    record = study(Curve, trials=4, overrides=[limit], known=lambda params: {"num_weights": params["r"]}).record
+    assert [(t.state, t.epochs, t.facts) for t in record.trials()] == [("stopped", (), {})] * 4
+    assert record.trial(0).reason.startswith("not trained: num_weights ")
+
+
+def test_several_metrics_leave_asha_on_the_first(study):
+    both = ["search.metric=[val_accuracy, num_weights]", "search.mode=[max, min]"]
+    weights = {"known": lambda params: {"num_weights": params["r"]}}
+    one, several = study(Curve, "one", trials=8), study(Curve, "several", trials=8, overrides=both, **weights)
+    assert [t.state for t in several.record.trials()] == [t.state for t in one.record.trials()]
+    for reports in (5, 11, 10**9):
+        cut = study(Curve, "cut", trials=8, overrides=both, **weights,
+                    stop=lambda r, n=reports: sum(len(t.epochs) for t in r.trials()) >= n)  # fmt: skip
+    assert outcome(cut.record) == outcome(several.record)
 
 
 def test_a_study_without_rungs_stops_nobody(study):
