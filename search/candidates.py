@@ -43,6 +43,7 @@ def space_of(record: Record) -> Space:
         "budget": canonical["budget"],
         "resources": header.get("resources", {}),
         "published": header.get("published", []),
+        "reference": header.get("reference", {}),
     }
     return checked_space(Document(values, {(): Place(0, f"study {record.name}")}), Path(header["file"]))
 
@@ -69,11 +70,20 @@ def candidates(record: Record, ground: Ground, *, top: int | None) -> list[Candi
 
 
 def default_candidate(ground: Ground, *, precision: str) -> Candidate | None:
-    """The space with the model's own values, its paper's where it gives them, in place of every domain.
-
-    None where the data cannot give such clips.
+    """The space's reference; without one the space with the model's own values, its paper's where it gives them, in
+    place of every domain. None where the data cannot give such clips.
     """
     space = ground.space
+    params = {**(space.reference or _own_values(space)), "precision": precision}
+    try:
+        network = ground.network_key(params)
+    except ConfigError:
+        return None
+    return _candidate(params, {key: params[key] for key in space.varying if key in params}, network, "default")
+
+
+def _own_values(space: Space) -> dict[str, Any]:
+    """The params of the space, of which none varies."""
     model = space.params["model"]
     name = model.value if model.domain is None else model.domain.ends()[0]
     own = training_config({"model": name}, data=space.data, epochs=1).flat()
@@ -81,12 +91,7 @@ def default_candidate(ground: Ground, *, precision: str) -> Candidate | None:
     def choose(param: str, domain: Domain) -> Any:
         return domain.ends()[0] if param in ("model", *NOT_COMPARED) else own[param]
 
-    params = {**space.walk(choose), "precision": precision}
-    try:
-        network = ground.network_key(params)
-    except ConfigError:
-        return None
-    return _candidate(params, {key: params[key] for key in space.varying if key in params}, network, "default")
+    return space.walk(choose)
 
 
 def _candidate(params: dict[str, Any], varying: dict[str, Any], network: str, role: str) -> Candidate:

@@ -6,6 +6,7 @@ What a value must be is decided by the section that owns its key; here stands on
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +21,7 @@ from search.study import Budget, Published, Resources, SearchConfig
 
 S = TypeVar("S", bound=Section)
 
-KEYS = ("description", "data", "params", "search", "budget", "resources", "profiles", "published")
+KEYS = ("description", "data", "params", "search", "budget", "resources", "profiles", "published", "reference")
 """The first level of a space file."""
 
 
@@ -45,7 +46,7 @@ def checked_space(document: Document, path: Path, *, profile: str | None = None,
         check_possible(document, params, _profile_values(document))
     check_every_config(document, space)
     _check_sampler(document, space)
-    return space
+    return replace(space, reference=_reference(document, space))
 
 
 def _check_keys(document: Document) -> None:
@@ -108,6 +109,16 @@ def _published_entry(document: Document, index: int, entry: Any) -> Published:
     except ConfigError as error:
         raise document.error((*key, "params", error.key or ""), str(error)) from None
     return published
+
+
+def _reference(document: Document, space: Space) -> Mapping[str, Any]:
+    given = document.section("reference")
+    if given:
+        try:
+            space.check_params(given)
+        except ConfigError as error:
+            raise document.located(error, {key: ("reference", key) for key in given}, ("reference",)) from None
+    return given
 
 
 def _profile_values(document: Document) -> dict[str, list[Any]]:

@@ -100,7 +100,7 @@ def run_study(space: Space, options: Options) -> Outcome:
         record = Record.open(folder)
         changes = check_space(record, space)
         trials = num_trials(record, space, given=options.trials_given)
-        record.note("header", {**record.header, "trials": trials})
+        record.note("header", {**record.header, "trials": trials, "reference": dict(space.reference)})
         if is_finished(record) and not record.notes().get("open", True):
             return outcome_of(record, uri)
         return _run(space, record, uri, options, [f"changed since the study began: {change}" for change in changes])
@@ -269,6 +269,7 @@ def header(space: Space, study: str, options: Options) -> dict[str, Any]:
         "rungs": list(space.budget.rungs()),
         "resources": space.resources.model_dump(mode="json"),
         "published": [figure.model_dump(mode="json") for figure in space.published],
+        "reference": dict(space.reference),
         "command": _command(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {name: importlib.metadata.version(name) for name in VERSIONS_OF},

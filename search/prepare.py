@@ -129,5 +129,7 @@ def _without_fixed_features(space: Space, dataset: Dataset) -> tuple[Space, tupl
     known = {key: Param(name=key, value=facts[key]) for key in FIXED_BY_FILE if key in facts}
     others = [param.name for param in given if param.name not in facts]
     rest = {name: param for name, param in space.params.items() if name not in FIXED_BY_FILE}
+    reference = {name: value for name, value in space.reference.items() if name not in FIXED_BY_FILE}
+    reference |= {key: param.value for key, param in known.items()} if reference else {}
     notes = (f"{', '.join(others)} left out: the features in {dataset.name} are computed already",) if others else ()
-    return replace(space, params={**rest, **known}), notes
+    return replace(space, params={**rest, **known}, reference=reference), notes

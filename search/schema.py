@@ -34,6 +34,7 @@ def space_schema() -> Schema:
         **{name: _section(section) for name, section in STUDY_SECTIONS.items()},
         "profiles": _profiles(),
         "published": {"type": "array", "description": "figures of the paper", "items": _section(Published)},
+        "reference": _object({key: {"$ref": f"#/$defs/{key}"} for key in values}, "params to compare with", ["model"]),
     }
     properties["data"]["properties"]["fold"] = {"$ref": "#/properties/params/properties/fold"}
     properties["budget"] |= {"if": {"required": ["epochs"]}, "then": {"maxProperties": 1}}

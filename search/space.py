@@ -40,6 +40,8 @@ class Space:
     budget: Budget
     resources: Resources
     published: tuple[Published, ...] = ()
+    reference: Mapping[str, Any] = field(default_factory=dict)
+    """The params of what a confirmation compares with; none are the model's own in place of every domain."""
     profiles: tuple[str, ...] = field(default=(), compare=False)
     profile: str | None = None
 

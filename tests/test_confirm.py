@@ -1,7 +1,7 @@
 """A study confirmed: seeds of its own, the test part opened and counted, figures that can be computed again."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import mlflow
 import numpy as np
@@ -72,6 +72,15 @@ def test_the_default_is_the_models_own(whole_study):
     assert (best.role, default.role, default.varying) == ("best 1", "default", {"r": 16.0})
     everything = candidates(record, ground, top=None)
     assert len({each.network for each in everything}) == len(everything)  # the default's may be one of the searched
+
+
+def test_a_space_may_say_what_its_best_is_compared_with(whole_study):
+    record = Record.open(whole_study)
+    space = replace(space_of(record), reference={"model": "shallow", "spectrogram": "log_mel", "sr": 8000})
+    ground = prepare(space, device="cpu", progress=False)
+    _, default = candidates(record, ground, top=1)
+    assert (default.role, default.varying) == ("default", {})
+    assert default.params == {**space.reference, "precision": record.header["precision"]}
 
 
 def test_an_opening_is_written_down_and_told(whole_study):

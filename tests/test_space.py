@@ -368,6 +368,9 @@ MISTAKES = [
     ("profiles:", "published:\n  - {table: a, params: {rr: 1}, metric: m, value: 1, dataset: d}\nprofiles:",
      r"22: unknown key 'rr' \(did you mean 'r'.*"),
     ("profiles:", "published: [3]\nprofiles:", r"21: published\.0 must be a mapping, got 3"),
+    ("profiles:", "reference: {model: se_cnn, rr: 1}\nprofiles:", r"21: unknown key 'rr' \(did you mean 'r'\?\)"),
+    ("profiles:", "reference: {r: 8}\nprofiles:", r"21: reference\.model must be a name, got None"),
+    ("profiles:", "reference: 3\nprofiles:", r"21: reference must be a mapping, got 3"),
     ("description: 50-trial Bayesian search for the SE reduction ratio r", "description: [3]",
      r"2: description must be text, got \[3\]"),
 ]  # fmt: skip
