@@ -130,7 +130,7 @@ class Sampler:
             repeat=repeat,
             reuse=self._trained.get(training) if self.space.search.on_repeat == "reuse" else None,
             known=known,
-            rejected=rejected,
+            rejected=tuple(rejected),
             infeasible=infeasible,
         )
 

@@ -1,5 +1,6 @@
 """Limits and several metrics in the sampler: what is not worth training is not, and resumed it goes the same way."""
 
+import numpy as np
 import optuna
 import pytest
 
@@ -116,3 +117,28 @@ def test_a_grid_keeps_its_combinations_and_trains_those_inside(tmp_path):
     assert [(each.params["r"], each.infeasible) for each in found] == [
         (8, "num_weights 1,250 > 700"), (16, None), (32, None),
     ]  # fmt: skip
+
+
+def test_tpe_learns_a_limit_that_is_only_measured(tmp_path):
+    """The best accuracy is at r = 30, but only r above 45 keeps the limit."""
+    (tmp_path / "m.yaml").write_text(
+        "params: {model: se_cnn, r: {uniform: [2, 64]}}\n"
+        "search: {constraints: {val_seconds_per_clip: {max: 1}}}\n"
+        "budget: {epochs: 9}\n"
+    )
+    space = Space.load(tmp_path / "m.yaml")
+    by = space.search.objectives
+    record = Record.create(tmp_path / "m-001", {"metric": by.metrics, "mode": by.modes, "constraints": by.limits})
+    sampler = Sampler(space, lambda params: str(params["r"]), known=known)
+    for number in range(40):
+        proposal = sampler.propose(number)
+        record.start(proposal)
+        r = proposal.params["r"]
+        metrics = {"epoch": 9, "val_accuracy": accuracy(proposal.params), "val_seconds_per_clip": 45 / r}
+        record.report(number, metrics)
+        record.end(number, "complete", values=by.values(metrics), violations=by.violations(metrics))
+        sampler.tell(record.trial(number))
+    assert all(trial.rejected == () for trial in record.trials())
+    late = [trial.params["r"] for trial in record.trials()[-15:]]
+    assert np.mean(late) > 40  # it is 45; without the limit 31
+    assert by.ranked(record.trials())[0].params["r"] >= 45
