@@ -15,8 +15,9 @@ SHARED = Path(os.environ.get("MGC_SHARED") or Path(__file__).parents[2] / "share
 
 @pytest.fixture(scope="session", autouse=True)
 def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test reads or writes the user's cache or data."""
+    """No test reads or writes the user's cache or data, or joins a Ray cluster that happens to run here."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_ADDRESS", "local")
         patch.setenv("MGC_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("MGC_DATA", str(tmp_path_factory.mktemp("data")))
         yield
