@@ -24,7 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import tiny_study
-from search.record import JOURNAL, Record
+from search.journal import JOURNAL
+from search.record import Record
 
 TRIALS = 20
 MARK = "MGC_CHAOS"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.figure import Figure
-from search.record import JOURNAL
+from search.journal import JOURNAL
 
 SPACE = Path(__file__).parents[1] / "spaces" / "se_ratio.yaml"
 RAY_ALONE = """

@@ -14,7 +14,8 @@ import ray
 from ray import tune
 
 from benchmarks.figure import Figure
-from search.record import Record, locked
+from search.journal import locked
+from search.record import Record
 from search.sampler import Sampler
 from search.space import Space
 from search.tracking import Tracker, default_uri

@@ -28,11 +28,12 @@ from search.driver import Options as StudyOptions
 from search.driver import header as study_header
 from search.driver import trial_spec
 from search.finishing import MODEL, about, spec_of, trained
+from search.journal import JOURNAL, locked
 from search.mlflow_model import FOLDER, export_model
 from search.predictions import file_of_test, keep
 from search.prepare import Ground, prepare, trial_config
 from search.projection import Status
-from search.record import JOURNAL, Proposal, Record, TrialRecord, locked
+from search.record import Proposal, Record, TrialRecord
 from search.report import send, write_report
 from search.resume import check_data, is_finished
 from search.signals import StopRequest, stop_signals

@@ -17,9 +17,10 @@ import numpy as np
 from mgc.config import Vote
 from mgc.metrics import Predictions
 from search.answer import Answer, named, right
+from search.journal import JOURNAL, RecordError
 from search.overview import Heading, finite_score
 from search.predictions import file_of_test, kept
-from search.record import JOURNAL, Record, RecordError
+from search.record import Record
 from search.stats import Floats, Interval, difference, over_both, over_seeds, over_tracks, verdict
 
 VOTES: tuple[Vote, ...] = get_args(Vote)

@@ -21,12 +21,13 @@ from search import checkpoints, warmstart
 from search.checkpoints import trial_folder
 from search.display import Display
 from search.finishing import finish
+from search.journal import locked
 from search.objectives import Objectives, plain
 from search.overview import numbered
 from search.plan import plan_lines
 from search.prepare import Ground, prepare
 from search.projection import Status
-from search.record import Record, TrialRecord, has_begun, locked
+from search.record import Record, TrialRecord, has_begun
 from search.resume import check_data, check_space, folder_to_resume, folder_to_start, is_finished, num_trials
 from search.sampler import Sampler
 from search.signals import StopRequest, stop_signals

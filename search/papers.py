@@ -21,8 +21,9 @@ from rich.text import Text
 
 from mgc.config import ConfigError
 from search.figures import Figure, figures, has
+from search.journal import JOURNAL, RecordError
 from search.overview import Heading
-from search.record import JOURNAL, Record, RecordError, TrialRecord
+from search.record import Record, TrialRecord
 from search.stats import Interval, over_seeds
 
 EXIT_USAGE = 2

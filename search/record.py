@@ -7,33 +7,25 @@ nothing of Ray or MLflow. One driver writes (it holds the study's lock), anybody
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
-import os
-import socket
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from mgc.config import ConfigError
+from search.journal import JOURNAL, RecordError, open_journal, unwritable
 from search.objectives import listed
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 State = Literal["running", "complete", "stopped", "failed"]
 
-JOURNAL = "record.log"
 _STATES: dict[TrialState, State] = {
     TrialState.RUNNING: "running",
     TrialState.COMPLETE: "complete",
@@ -46,21 +38,16 @@ _MAY_LACK = ("reuse", "known", "rejected", "infeasible")
 """What only some trials have to be said of them."""
 
 
-class RecordError(ConfigError):
-    """A study's folder that cannot be used: not there, not a record, not writable, or in another driver's hands."""
-
-
 class NotBegunError(RecordError):
     """A folder in which no study has begun: its driver was killed before there was a record."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrialRecord:
-    """One trial as the record holds it."""
+class Proposal:
+    """What a trial is to be, before it starts."""
 
-    number: int
     params: Mapping[str, Any]
-    """Every param that the trial was given, fixed ones included, without `seed`."""
+    """Every param that the trial is given, fixed ones included, without `seed`."""
     varying: Mapping[str, Any]
     """Those that the sampler chose."""
     labels: Mapping[str, Any]
@@ -71,17 +58,24 @@ class TrialRecord:
     """Key of its effective network."""
     repeat: int
     """How many trials of the same effective network, on the same fold, came before it, a warm start's included."""
-    state: State
-    reason: str | None
-    """Why it failed, or what stopped it."""
     reuse: int | None = None
-    """The trial whose scores it took over, untrained."""
+    """The ended trial of the same network whose scores it takes over, untrained."""
     known: Mapping[str, float] = field(default_factory=dict)
-    """The metrics that were known before its training: `num_weights`."""
+    """The metrics that are known before its training: `num_weights`."""
     rejected: Sequence[Mapping[str, Any]] = ()
     """What was proposed in its place before and could not keep the study's limits (search.sampler)."""
     infeasible: str | None = None
-    """Why it was not trained: which limit its network cannot keep."""
+    """Why it is not trained: which limit its network cannot keep."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord(Proposal):
+    """One trial as the record holds it: what was proposed, and what became of it."""
+
+    number: int
+    state: State
+    reason: str | None
+    """Why it failed, or what stopped it."""
     epochs: tuple[Mapping[str, float], ...]
     """The metrics of each epoch, in order; `epoch` counts from 1, `order` numbers all reports of the study."""
     facts: Mapping[str, Any]
@@ -103,26 +97,6 @@ class TrialRecord:
     def score(self, metric: str) -> float | None:
         """The metric of the last epoch; None before the first."""
         return self.last.get(metric)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Proposal:
-    """What a trial is to be, before it starts."""
-
-    params: Mapping[str, Any]
-    varying: Mapping[str, Any]
-    labels: Mapping[str, Any]
-    """The varying params as Optuna stores them (lists as labels)."""
-    distributions: Mapping[str, BaseDistribution]
-    seed: int
-    network: str
-    repeat: int
-    reuse: int | None = None
-    """The ended trial of the same network whose scores it takes over, untrained."""
-    known: Mapping[str, float] = field(default_factory=dict)
-    rejected: Sequence[Mapping[str, Any]] = ()
-    infeasible: str | None = None
-    """As in TrialRecord."""
 
 
 @dataclass
@@ -156,7 +130,7 @@ class Record:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             partial.unlink(missing_ok=True)
-            storage = _storage(partial)
+            storage = open_journal(partial)
             study_id = storage.create_new_study(directions, folder.name)
             storage.set_study_user_attr(study_id, "header", json.loads(json.dumps(header)))
             partial.replace(folder / JOURNAL)
@@ -173,7 +147,7 @@ class Record:
         if not (folder / JOURNAL).is_file():
             raise NotBegunError(f"{folder}: no study here (there is no {JOURNAL})")
         try:
-            storage = _storage(folder / JOURNAL)
+            storage = open_journal(folder / JOURNAL)
         except OSError as error:
             raise RecordError(f"{folder / JOURNAL}: cannot be read: {error.strerror}") from None
         except (ValueError, LookupError, TypeError) as error:
@@ -289,93 +263,6 @@ def has_begun(folder: Path) -> bool:
     except NotBegunError:
         return False
     return True
-
-
-def unwritable(folder: Path, error: OSError) -> RecordError:
-    """What is said of a study's folder that cannot be written: a full disk, a quota, missing rights."""
-    return RecordError(f"{folder}: cannot write the study's folder: {error.strerror or error}")
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a study's folder for one driver; the lock goes with the process, however that ends.
-
-    Raises RecordError that names the pid and host of the driver that holds it.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = (folder / "lock").open("a+")
-    except OSError as error:
-        raise unwritable(folder, error) from None
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            handle.seek(0)
-            raise RecordError(f"study {folder.name} is running already: {handle.read().strip()}") from None
-        _sign(handle, folder)
-        drop_torn_line(folder / JOURNAL)
-        yield
-
-
-def _sign(handle: IO[str], folder: Path) -> None:
-    """Say in the lock who holds it."""
-    try:
-        handle.truncate(0)
-        handle.write(f"pid {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
-        handle.flush()
-    except OSError as error:
-        raise unwritable(folder, error) from None
-
-
-def drop_torn_line(journal: Path) -> None:
-    """Cut off what a killed driver left of a last, unfinished line; the next line would be glued to it."""
-    if not journal.is_file():
-        return
-    with journal.open("rb+") as file:
-        size = file.seek(0, os.SEEK_END)
-        start = max(0, size - (1 << 20))
-        file.seek(start)
-        tail = file.read()
-        if tail and not tail.endswith(b"\n"):
-            file.truncate(start + tail.rfind(b"\n") + 1)
-
-
-class _StudyLock(JournalFileOpenLock):
-    """No lock: the one driver that writes holds the study's. Optuna's own outlives a killed driver for 30 s."""
-
-    def acquire(self) -> bool:
-        return True
-
-    def release(self) -> None:
-        return None
-
-
-class _Journal(JournalFileBackend):
-    """Optuna's file of lines, of which a line is written whole or not at all: a full disk leaves none half done."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(str(path), lock_obj=_StudyLock(str(path)))
-        self._path = path
-
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
-        try:
-            with self._path.open("ab", buffering=0) as file:
-                before = file.seek(0, os.SEEK_END)
-                try:
-                    if file.write(lines) != len(lines):
-                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                    os.fsync(file.fileno())
-                except OSError:
-                    file.truncate(before)
-                    raise
-        except OSError as error:
-            raise unwritable(self._path.parent, error) from None
-
-
-def _storage(journal: Path) -> JournalStorage:
-    return JournalStorage(_Journal(journal))
 
 
 def _trial_record(trial: FrozenTrial) -> TrialRecord:

@@ -15,10 +15,11 @@ from pathlib import Path
 
 from mgc.config import ConfigError
 from search.answer import Answer, answer
+from search.journal import locked
 from search.material import Material
 from search.overview import counts
 from search.page import Page, Section
-from search.record import Record, locked
+from search.record import Record
 from search.sections import SECTIONS
 from search.tracking import default_uri, sync
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from mgc.config import ConfigError
 from mgc.wording import nearest
-from search.record import JOURNAL, Record, RecordError, has_begun
+from search.journal import JOURNAL, RecordError
+from search.record import Record, has_begun
 from search.space import Space, difference
 
 NUMERIC_FORMS = {"uniform", "loguniform", "int", "logint"}

@@ -19,10 +19,11 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from mgc.config import ConfigError
+from search.journal import locked
 from search.mlflow_runs import STUDY, StudyRuns, TrackingError, check_uri, default_uri, is_refusal, one_line, redacted
 from search.overview import Heading
 from search.projection import Status
-from search.record import Record, locked
+from search.record import Record
 
 __all__ = ["NoTracker", "Tracker", "TrackingError", "default_uri", "redacted", "sync"]
 

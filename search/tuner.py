@@ -27,8 +27,9 @@ from ray.tune.search import SearchAlgorithm
 from ray.tune.stopper import Stopper
 
 from mgc.config import ConfigError
+from search.journal import RecordError
 from search.objectives import Objectives
-from search.record import Proposal, Record, RecordError, TrialRecord
+from search.record import Proposal, Record, TrialRecord
 from search.study import Budget, Resources, Slots
 
 MAX_WORKER_LOSSES = 3

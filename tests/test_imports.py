@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 HEAVY = {"torch", "ray", "optuna", "mlflow", "librosa", "soundfile", "ruamel", "timm", "torchvision"}
 ADDRESSES = {
-    "optuna": {"search/record.py", "search/sampler.py"},
+    "optuna": {"search/journal.py", "search/record.py", "search/sampler.py"},
     "ray": {"search/tuner.py", "search/trial.py"},
     "mlflow": {"search/mlflow_runs.py", "search/mlflow_model.py"},
     "ruamel": {"search/document.py"},

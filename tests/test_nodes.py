@@ -8,7 +8,8 @@ from ray.cluster_utils import Cluster
 
 from benchmarks import tiny_study
 from search.driver import Options, run_study
-from search.record import JOURNAL, Record
+from search.journal import JOURNAL
+from search.record import Record
 from search.space import Space
 
 pytestmark = pytest.mark.slow

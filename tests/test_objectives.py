@@ -10,10 +10,11 @@ from small_study import HEADER
 
 from search.answer import answer
 from search.display import show_summary
+from search.journal import JOURNAL
 from search.objectives import Objectives, mean_name, means
 from search.overview import Heading, networks
 from search.projection import description, front_tags, place_tags, points
-from search.record import JOURNAL, Proposal, Record
+from search.record import Proposal, Record
 from search.report import write_report
 from search.tables import data_line, trial_line
 

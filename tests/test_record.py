@@ -12,7 +12,8 @@ import optuna
 import pytest
 from optuna.distributions import FloatDistribution
 
-from search.record import JOURNAL, NotBegunError, Proposal, Record, RecordError, has_begun, locked
+from search.journal import JOURNAL, RecordError, locked
+from search.record import NotBegunError, Proposal, Record, has_begun
 
 HEADER = {"metric": "val_accuracy", "mode": "max"}
 
@@ -115,7 +116,7 @@ def test_the_lock_of_a_dead_driver_is_not_in_the_way(tmp_path):
     code = f"""
 import os, signal
 from pathlib import Path
-from search.record import locked
+from search.journal import locked
 with locked(Path({str(tmp_path / "r-001")!r})):
     os.kill(os.getpid(), signal.SIGKILL)
 """

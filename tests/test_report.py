@@ -9,8 +9,8 @@ from small_study import HEADER, add_trial, new_record
 
 from mgc.metrics import Predictions
 from search.answer import answer
+from search.journal import RecordError
 from search.predictions import VALIDATION, keep, kept
-from search.record import RecordError
 from search.report import main, write_report
 
 CANONICAL = {

@@ -3,7 +3,8 @@
 import pytest
 from small_study import HEADER, add_trial, new_record
 
-from search.record import JOURNAL, Record
+from search.journal import JOURNAL
+from search.record import Record
 from search.resume import ResumeError, check_data, folder_to_resume, folder_to_start, is_finished, num_trials
 
 STATES = ("complete", "stopped", "failed", "complete")

@@ -8,7 +8,8 @@ import pytest
 from scipy.stats import qmc
 
 from search.domains import Choice, Float, Int
-from search.record import Record, locked
+from search.journal import locked
+from search.record import Record
 from search.sampler import STARTUP_TRIALS, Sampler, at, distribution, stored, suggest
 from search.space import Space
 

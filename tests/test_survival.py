@@ -19,7 +19,8 @@ from test_tracking import free_port, server
 
 from benchmarks import tiny_study
 from benchmarks.chaos import Damage, check_disk, check_mlflow, check_record, marked
-from search.record import JOURNAL, Record
+from search.journal import JOURNAL
+from search.record import Record
 
 pytestmark = pytest.mark.slow
 

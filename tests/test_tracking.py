@@ -23,7 +23,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from small_study import add_epoch, add_trial, new_record
 
 from search import tracking
-from search.record import locked
+from search.journal import locked
 from search.tracking import Tracker, TrackingError, default_uri, main, redacted, sync
 
 ROOT = Path(__file__).parents[1]

@@ -16,8 +16,9 @@ from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_par
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search import SearchAlgorithm
 
+from search.journal import RecordError, locked
 from search.objectives import Objectives, means
-from search.record import Record, RecordError, has_begun, locked
+from search.record import Record, has_begun
 from search.sampler import Sampler
 from search.space import Space
 from search.study import Budget, Slots
