@@ -22,7 +22,18 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from mgc.config import ClipShape, ConfigError
-from mgc.models.network import Channels, ClipTooShortError, NetworkConfig, Share, Side, pooled, spanned
+from mgc.models.network import (
+    Channels,
+    ClipTooShortError,
+    KernelSide,
+    LayerChannels,
+    NetworkConfig,
+    Share,
+    Side,
+    check_pools,
+    pooled,
+    spanned,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,29 +55,27 @@ LONGEST_SEARCHED = 4096
 """Frames up to which a clip is sought that a network of timm takes."""
 
 
+SquarePools = Annotated[
+    tuple[Side, ...], Field(description="rows and columns of the max-pool's window after each convolution")
+]
+
+
 class CNN3Config(NetworkConfig):
     """Hyperparameters of the CNN of three layers."""
 
     name: ClassVar[str] = "cnn3"
     paper: ClassVar[Mapping[str, Any]] = PAPER
 
-    channels: Annotated[
-        tuple[Channels, ...], Field(min_length=1, max_length=8, description="output channels of each convolution")
-    ] = (16, 32, 64)
-    pools: Annotated[
-        tuple[Side, ...], Field(description="rows and columns of the max-pool's window after each convolution")
-    ] = (2, 2, 2)
-    kernel_size: Annotated[Side, Field(description="rows and columns of each kernel")] = 3
+    channels: LayerChannels = (16, 32, 64)
+    pools: SquarePools = (2, 2, 2)
+    kernel_size: KernelSide = 3
     batch_norm: Annotated[bool, Field(description="batch norm between each convolution and its ReLU")] = False
     dropout: Annotated[Share, Field(description="share of values dropped before the dense layers")] = 0.0
     units: Annotated[tuple[Channels, ...], Field(description="units of the dense layers before the last")] = (128, 64)
 
     @model_validator(mode="after")
     def _pool_per_convolution(self) -> Self:
-        if len(self.pools) != len(self.channels):
-            raise ValueError(
-                f"pools must have one entry per convolution, got {len(self.pools)} of {len(self.channels)}"
-            )
+        check_pools(self.pools, self.channels)
         return self
 
     def smallest_picture(self) -> tuple[int, int]:
@@ -117,12 +126,8 @@ class CNN4Config(CNN3Config):
 
     name: ClassVar[str] = "cnn4"
 
-    channels: Annotated[
-        tuple[Channels, ...], Field(min_length=1, max_length=8, description="output channels of each convolution")
-    ] = (32, 64, 128, 256)
-    pools: Annotated[
-        tuple[Side, ...], Field(description="rows and columns of the max-pool's window after each convolution")
-    ] = (2, 2, 4, 8)
+    channels: LayerChannels = (32, 64, 128, 256)
+    pools: SquarePools = (2, 2, 4, 8)
     batch_norm: Annotated[bool, Field(description="batch norm between each convolution and its ReLU")] = True
     dropout: Annotated[Share, Field(description="share of values dropped before the dense layers")] = 0.2
     units: Annotated[tuple[Channels, ...], Field(description="units of the dense layers before the last")] = (512, 256)

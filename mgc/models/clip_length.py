@@ -24,7 +24,19 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from mgc.config import ClipShape
-from mgc.models.network import Activation, Channels, Head, NetworkConfig, Share, Side, Size, pooled, spanned
+from mgc.models.network import (
+    Activation,
+    Channels,
+    Head,
+    KernelSide,
+    LayerChannels,
+    LayerPools,
+    NetworkConfig,
+    Share,
+    check_pools,
+    pooled,
+    spanned,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -49,22 +61,19 @@ class ConvolutionsConfig(NetworkConfig):
     paper: ClassVar[Mapping[str, Any]] = PAPER
     shown: ClassVar[frozenset[str]] = frozenset({"num_blocks", "batch_norm", "activation"})
 
-    channels: tuple[Channels, ...]
-    pools: tuple[Size, ...]
+    channels: LayerChannels
+    pools: LayerPools
     num_blocks: Annotated[
         int | None, Field(ge=1, le=8, description="how many of the convolutions there are; null is all")
     ] = None
-    kernel_size: Annotated[Side, Field(description="rows and columns of each kernel")] = 3
+    kernel_size: KernelSide = 3
     batch_norm: Annotated[bool, Field(description="batch norm after each convolution's activation")] = True
     activation: Annotated[Activation, Field(description="after each convolution")] = "elu"
     dropout: Annotated[Share, Field(description="share of values dropped after each pool")] = 0.1
 
     @model_validator(mode="after")
     def _pool_per_convolution(self) -> Self:
-        if len(self.pools) != len(self.channels):
-            raise ValueError(
-                f"pools must have one entry per convolution, got {len(self.pools)} of {len(self.channels)}"
-            )
+        check_pools(self.pools, self.channels)
         if self.num_blocks is not None and self.num_blocks > len(self.channels):
             raise ValueError(f"num_blocks must be <= {len(self.channels)} (the channels), got {self.num_blocks}")
         return self
@@ -104,12 +113,8 @@ class CRNNConfig(ConvolutionsConfig):
 
     name: ClassVar[str] = "crnn"
 
-    channels: Annotated[
-        tuple[Channels, ...], Field(min_length=1, max_length=8, description="output channels of each convolution")
-    ] = (64, 128, 128, 128)
-    pools: Annotated[
-        tuple[Size, ...], Field(description="rows and columns of the max-pool's window after each convolution")
-    ] = ((2, 2), (4, 2), (4, 2), (4, 2))
+    channels: LayerChannels = (64, 128, 128, 128)
+    pools: LayerPools = ((2, 2), (4, 2), (4, 2), (4, 2))
     gru_units: Annotated[Channels, Field(description="units of each GRU layer")] = 32
     gru_layers: Annotated[int, Field(ge=1, le=8, description="GRU layers, one on the other")] = 2
     gru_dropout: Annotated[Share, Field(description="share of the last GRU layer's units dropped")] = 0.3
@@ -135,12 +140,8 @@ class CRNNCNNConfig(ConvolutionsConfig):
     name: ClassVar[str] = "crnn_cnn"
     shown: ClassVar[frozenset[str]] = ConvolutionsConfig.shown | {"head"}
 
-    channels: Annotated[
-        tuple[Channels, ...], Field(min_length=1, max_length=8, description="output channels of each convolution")
-    ] = (64, 128, 128)
-    pools: Annotated[
-        tuple[Size, ...], Field(description="rows and columns of the max-pool's window after each convolution")
-    ] = ((2, 2), (4, 2), (4, 2))
+    channels: LayerChannels = (64, 128, 128)
+    pools: LayerPools = ((2, 2), (4, 2), (4, 2))
     head: Annotated[Head, Field(description="what the dense layers get: every value of the last maps, or means")] = (
         "flatten"
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from abc import abstractmethod
+from collections.abc import Hashable, Iterable, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -30,6 +31,15 @@ Head = Literal["flatten", "average"]
 """What the dense layers get of the last maps: every value, or each map's mean (Lin et al. 2014, sec. 3.2)."""
 
 
+LayerChannels = Annotated[
+    tuple[Channels, ...], Field(min_length=1, max_length=8, description="output channels of each convolution")
+]
+LayerPools = Annotated[
+    tuple[Size, ...], Field(description="rows and columns of the max-pool's window after each convolution")
+]
+KernelSide = Annotated[Side, Field(description="rows and columns of each kernel")]
+
+
 class ClipTooShortError(ConfigError):
     """A clip that the network cannot take; `frames` is the shortest that it can."""
 
@@ -46,9 +56,9 @@ class NetworkConfig(ModelConfig):
     shown: ClassVar[frozenset[str]] = frozenset()
     """More fields whose whole effect shows there; no two of their values are the same network."""
 
+    @abstractmethod
     def architecture(self, shape: ClipShape, num_genres: int) -> nn.Module:
         """The untrained network, from a batch's `x` to logits (B, genres); weights come from torch's generator."""
-        raise NotImplementedError
 
     def structure(self) -> Hashable:
         """Equal for configs whose networks are equal: finer than the network is allowed, coarser is not."""
@@ -86,6 +96,12 @@ def check_waveform(shape: ClipShape) -> None:
         raise ConfigError(
             f"modality {shape.modality} needs a sample for each of {shape.columns} columns, got {has}", "modality"
         )
+
+
+def check_pools(pools: Sequence[object], channels: Sequence[int]) -> None:
+    """Raise a ValueError unless each convolution has a max-pool."""
+    if len(pools) != len(channels):
+        raise ValueError(f"pools must have one entry per convolution, got {len(pools)} of {len(channels)}")
 
 
 def pooled(picture: tuple[int, int], pools: Iterable[tuple[int, int]]) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field, field_validator
 
 from mgc.config import ClipShape
-from mgc.models.network import Activation, Channels, Head, NetworkConfig, Share, Side, pooled, spanned
+from mgc.models.network import Activation, Channels, Head, KernelSide, NetworkConfig, Share, Side, pooled, spanned
 
 if TYPE_CHECKING:
     from torch import nn
@@ -60,7 +60,7 @@ class SECNNConfig(NetworkConfig):
         "flatten"
     )
     dense_dropout: Annotated[Share, Field(description="share of values dropped before the dense layer")] = 0.0
-    kernel_size: Annotated[Side, Field(description="rows and columns of each kernel")] = 3
+    kernel_size: KernelSide = 3
     pool_size: Annotated[Side, Field(description="rows and columns of each max-pool's window")] = 2
 
     @field_validator("se_blocks")
