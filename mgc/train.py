@@ -93,8 +93,9 @@ class Training:
         self.precision: Precision = choose_precision(self.device) if precision == "auto" else precision
         with _seeded(config.seed, 0, self.device):
             model = build_model(config, clips.shape, len(clips.genres))
-        if isinstance(model, nn.Sequential) and isinstance(model[0], Standardize):
-            model[0].fit(*clips.statistics)
+        for each in model.modules():
+            if isinstance(each, Standardize):
+                each.fit(*clips.statistics)
         self.model: nn.Module = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._augmentation = Augmentation(config.augment, clips)
         self._optimizer = build_optimizer(config.optimizer, self.model, self.device)
@@ -227,6 +228,11 @@ class Training:
         if self._schedule is not None:
             self._schedule.load_state_dict(state["schedule"])
         self.epochs_done = state["epoch"]
+
+
+def best_device() -> str:
+    """Where trainings run: on this process's GPU if it has one, else on the CPU."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def choose_precision(device: str | torch.device) -> Precision:

@@ -15,15 +15,13 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from mgc.clips import open_clips
 from mgc.config import ConfigError, DataConfig, TrainingConfig, training_config
 from mgc.models import MODELS
 from mgc.plots import draw_curves
 from mgc.saved import save_model
 from mgc.splits import Part
-from mgc.train import Scores, Training, TrainingError
+from mgc.train import Scores, Training, TrainingError, best_device
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", default="synthetic", help="name, folder or .npz file of the dataset")
     parser.add_argument("--split", default="artist", help="policy that divides the tracks")
     parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", default=best_device())
     parser.add_argument(
         "--set", action="append", default=[], type=_setting, metavar="KEY=VALUE", help="a hyperparameter, as in r=8"
     )

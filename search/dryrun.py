@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import torch
 
+from mgc.train import best_device
 from search.describe import describe
 from search.networks import count_networks
 from search.objectives import NUM_WEIGHTS
@@ -24,7 +25,7 @@ def dry_run(space: Space) -> None:
 
     Raises ConfigError for data that is not there or cannot be split so, as a study would.
     """
-    ground = prepare(space, device=_device(), make=False)
+    ground = prepare(space, device=best_device(), make=False)
     print(describe(space))
     print(f"networks: {count_networks(ground)}")
     print(f"data: {len(ground.dataset.tracks)} tracks of {ground.dataset.name}, split {ground.split.label}")
@@ -52,7 +53,3 @@ def _slots(space: Space) -> Slots:
         cpus_per_trial=space.resources.cpus_per_trial,
         trials_per_gpu=space.resources.trials_per_gpu,
     )
-
-
-def _device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"

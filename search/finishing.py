@@ -21,7 +21,7 @@ from mgc.metrics import Predictions
 from mgc.models import effective_network, model_class
 from mgc.saved import save_model
 from mgc.splits import Part
-from mgc.train import Training
+from mgc.train import Training, best_device
 from search.checkpoints import WEIGHTS, CheckpointError, load, trial_folder
 from search.material import Material
 from search.objectives import Objectives
@@ -31,7 +31,6 @@ from search.prepare import trial_config
 from search.record import Record, TrialRecord
 from search.report import study_answer, write_report
 from search.tracking import Tracker
-from search.trial import device
 
 MODEL = "model"
 """The folder of the study's model, in its own."""
@@ -95,8 +94,8 @@ def trained(
     train_on: Sequence[Part] = ("train",),
 ) -> Training:
     """A training with the weights that a trial left in its folder, and with these parts opened."""
-    clips = open_clips(config, device=device(), parts=parts, train_on=train_on, progress=False)
-    training = Training(config, clips, device())
+    clips = open_clips(config, device=best_device(), parts=parts, train_on=train_on, progress=False)
+    training = Training(config, clips, best_device())
     training.model.load_state_dict(weights(folder))
     training.epochs_done = config.epochs
     return training

@@ -13,7 +13,7 @@ from mgc.clips import open_clips
 from mgc.config import ConfigError
 from mgc.datasets import open_dataset
 from mgc.splits import make_split
-from mgc.train import Training, TrainingError
+from mgc.train import Training, TrainingError, best_device
 from search.objectives import SECONDS_PER_CLIP, Objectives, means
 from search.prepare import trial_config
 from search.record import Record, TrialRecord
@@ -40,7 +40,7 @@ def rerun(out: Path, which: str) -> bool:
         "epochs": record.header["max_epochs"],
     }
     config = trial_config(spec)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = best_device()
     torch.set_num_threads(int(trial.facts.get("threads", 1)))
     dataset = open_dataset(config.data.dataset)
     check_data(record, {"dataset": dataset.digest, "split": make_split(dataset, config.data).digest})

@@ -21,7 +21,7 @@ from mgc.clips import Clips, open_clips
 from mgc.config import Section, TrainingConfig
 from mgc.datasets import DatasetChangedError
 from mgc.splits import Part
-from mgc.train import Scores, Training
+from mgc.train import Scores, Training, best_device
 from search import checkpoints
 from search.checkpoints import CheckpointError
 from search.objectives import SECONDS_PER_CLIP, means
@@ -124,7 +124,7 @@ class TrainingTrial(tune.Trainable):
     def _begin(self) -> Training:
         config = trial_config(self.spec)
         clips = clips_of(config, self.spec["dataset_digest"], tuple(self.spec.get("train_on", TRAIN)))
-        training = Training(config, clips, device())
+        training = Training(config, clips, best_device())
         if self.went_on_from is not None:
             training.load_state_dict(self.went_on_from)
             self.went_on_from = None
@@ -140,7 +140,7 @@ class TrainingTrial(tune.Trainable):
         self.saved_at = time.monotonic()
 
     def _facts(self) -> dict[str, Any]:
-        on = torch.cuda.get_device_name() if device() == "cuda" else "cpu"
+        on = torch.cuda.get_device_name() if best_device() == "cuda" else "cpu"
         went_on = {"resumed_after": self.resumed_after} if self.resumed_after else {}
         return {"node": platform.node(), "device": on, "threads": self.spec["threads"], **went_on}
 
@@ -157,12 +157,8 @@ def clips_of(config: TrainingConfig, digest: str, train_on: tuple[Part, ...] = T
     if key not in _opened:
         _opened.clear()
         parts: tuple[Part, ...] = ("train",) if "validation" in train_on else ("train", "validation")
-        _opened[key] = open_clips(config, device=device(), parts=parts, train_on=train_on, digest=digest)
+        _opened[key] = open_clips(config, device=best_device(), parts=parts, train_on=train_on, digest=digest)
     return _opened[key]
-
-
-def device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def reason(error: Exception) -> str:
