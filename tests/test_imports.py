@@ -9,7 +9,8 @@ ROOT = Path(__file__).parents[1]
 HEAVY = {"torch", "ray", "optuna", "mlflow", "librosa", "soundfile", "ruamel", "timm", "torchvision"}
 ADDRESSES = {
     "optuna": {"search/record.py", "search/sampler.py"},
-    "ray": {"search/tuner.py", "search/trial.py"},
+    "ray": {"search/tuner.py", "search/trial.py", "search/cluster/file.py"},
+    "boto3": {"search/cluster/aws.py"},
     "mlflow": {"search/mlflow_runs.py", "search/mlflow_model.py"},
     "ruamel": {"search/document.py"},
     "timm": {"mgc/models/timm_models.py"},
