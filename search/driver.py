@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from search import checkpoints, warmstart
-from search.checkpoints import trial_folder
+from search.checkpoints import checkpoint_folder
+from search.copies import Copier
 from search.display import Display
 from search.finishing import finish
 from search.overview import numbered, ranked
@@ -30,6 +31,7 @@ from search.resume import check_data, check_space, folder_to_resume, folder_to_s
 from search.sampler import Sampler
 from search.signals import StopRequest, stop_signals
 from search.space import Space
+from search.storage import Folder, bring_back, checked
 from search.study import Slots
 from search.tracking import NoTracker, Tracker, default_uri
 from search.trial import TrainingTrial
@@ -58,6 +60,8 @@ class Options:
     """Whether the number of trials is asked for now, rather than the file's."""
     num_gpus: int | None = None
     """GPUs that a Ray of this process's own is told it has; None lets it look."""
+    storage: str | None = None
+    """Where checkpoints and a copy of the study lie (search.storage); None is the study's own folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,78 +93,112 @@ def run_study(space: Space, options: Options) -> Outcome:
     disk is full: what was written until then is whole, and the study can be resumed.
     """
     out = options.out.absolute()
+    storage = None if options.storage is None else checked(options.storage)
+    remarks = [] if storage is None else _brought_back(storage, out, space, options)
     find = folder_to_resume if options.resume else folder_to_start
     folder = find(out, space.name, options.name)
     uri = options.tracking_uri or default_uri(out)
     with locked(folder):
         if not has_begun(folder):
-            record = Record.create(folder, header(space, folder.name, options))
-            remarks = [f"nothing to resume: {folder.name} begins"] if options.resume else []
+            record = Record.create(folder, {**header(space, folder.name, options), **_place(storage, folder.name)})
+            remarks += [f"nothing to resume: {folder.name} begins"] if options.resume else []
             return _run(space, record, uri, options, remarks)
         record = Record.open(folder)
-        changes = check_space(record, space)
+        remarks += [f"changed since the study began: {change}" for change in check_space(record, space)]
         trials = num_trials(record, space, given=options.trials_given)
-        record.note("header", {**record.header, "trials": trials})
+        record.note("header", {**record.header, "trials": trials, **_place(storage, folder.name)})
         if is_finished(record) and not record.notes().get("open", True):
             return outcome_of(record, uri)
-        return _run(space, record, uri, options, [f"changed since the study began: {change}" for change in changes])
+        return _run(space, record, uri, options, remarks)
+
+
+def _brought_back(storage: str, out: Path, space: Space, options: Options) -> list[str]:
+    """Take from the storage what another machine began. Returns what is to be said about that."""
+    Folder(storage).check()
+    found = bring_back(storage, out, space=space.name, name=options.name)
+    return [f"brought back from {storage}: {', '.join(found)}"] if found and options.resume else []
+
+
+def _place(storage: str | None, study: str) -> dict[str, str]:
+    """Where a study's checkpoints and copy lie, for its header."""
+    return {} if storage is None else {"storage": f"{storage}/{study}"}
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What a study that runs consists of."""
+
+    space: Space
+    record: Record
+    options: Options
+    display: Display
+    tracker: Tracker
+    copier: Copier
+    stop: StopRequest
 
 
 def _run(space: Space, record: Record, uri: str, options: Options, remarks: Sequence[str]) -> Outcome:
     started = time.monotonic()
     record.note("open", True)
-    tracker = (NoTracker if options.offline else Tracker)(record, uri=uri, experiment=space.name)
-    hopeless: str | None = None
-    status: Status = "FAILED"
-    with Display(record, quiet=options.quiet) as display, stop_signals(display.line) as stop:
-        try:
-            display.line(f"study {record.name} in {record.folder}")
-            for remark in remarks:
-                display.line(remark)
-            with suppress(KeyboardInterrupt):
-                tracker.start()
-                hopeless = _search(space, record, display, tracker, options, stop)
-            _tidy(space, record, display, tracker)
-            if not stop():
-                finish(record, tracker)
-            status = "FAILED" if hopeless else "FINISHED" if is_finished(record) else "KILLED"
-        finally:
-            stop.polite = True  # what is left is short, and MLflow is to hear how it ended
-            unsent = tracker.finish(status, within_s=stop.left_s)
-    run_ids = {trial.number: run_id for trial in record.trials() if (run_id := tracker.run_id(trial.number))}
-    seconds = record.notes().get("end", {}).get("seconds", 0.0) + time.monotonic() - started
-    record.note("end", {"seconds": seconds, "hopeless": hopeless, "unsent": unsent, "run_ids": run_ids})
-    record.note("open", False)
+    keep = space.resources.keep
+    with Copier(record, also=lambda: checkpoints.prune(record, record.trials(), keep)) as copier:
+        tracker = (NoTracker if options.offline else Tracker)(record, uri=uri, experiment=space.name)
+        with Display(record, quiet=options.quiet) as display, stop_signals(display.line) as stop:
+            for line in (f"study {record.name} in {record.folder}", *remarks):
+                display.line(line)
+            hopeless, unsent = _through(_Parts(space, record, options, display, tracker, copier, stop))
+        run_ids = {trial.number: run_id for trial in record.trials() if (run_id := tracker.run_id(trial.number))}
+        seconds = record.notes().get("end", {}).get("seconds", 0.0) + time.monotonic() - started
+        record.note("end", {"seconds": seconds, "hopeless": hopeless, "unsent": unsent, "run_ids": run_ids})
+        record.note("open", False)
     return outcome_of(record, uri)
 
 
-def _search(
-    space: Space, record: Record, display: Display, tracker: Tracker, options: Options, stop: StopRequest
-) -> str | None:
+def _through(parts: _Parts) -> tuple[str | None, int]:
+    """Search, tidy up, report. Returns why no trial can succeed, if that is so, and how many runs MLflow lacks."""
+    record, tracker, stop = parts.record, parts.tracker, parts.stop
+    hopeless: str | None = None
+    status: Status = "FAILED"
+    try:
+        with suppress(KeyboardInterrupt):
+            tracker.start()
+            hopeless = _search(parts)
+        _tidy(parts)
+        if not stop():
+            finish(record, tracker)
+        status = "FAILED" if hopeless else "FINISHED" if is_finished(record) else "KILLED"
+    finally:
+        stop.polite = True  # what is left is short, and MLflow is to hear how it ended
+        unsent = tracker.finish(status, within_s=stop.left_s)
+    return hopeless, unsent
+
+
+def _search(parts: _Parts) -> str | None:
     """Run the trials that are left. Returns why none can succeed, if that is so."""
+    space, record, options = parts.space, parts.record, parts.options
     with cluster(options.address, num_gpus=options.num_gpus):
         share = slots(space.resources)
-        ground = _prepared(space, record, display, share)
-        _warm_up(record, ground, options.warm_start, display)
-        tracker.touch()
-        tuner = _tuner(ground, record, share, changed=_told(space, record, display, tracker), stop=stop)
-        stop.polite = True
+        ground = _prepared(space, record, parts.display, share)
+        _warm_up(record, ground, options.warm_start, parts.display)
+        parts.tracker.touch()
+        tuner = _tuner(ground, record, share, changed=_told(parts), stop=parts.stop)
+        parts.stop.polite = True
         tuner.run()
     return tuner.hopeless
 
 
-def _tidy(space: Space, record: Record, display: Display, tracker: Tracker) -> None:
+def _tidy(parts: _Parts) -> None:
     """Leave on the disk what is needed: to go on, or, of a finished study, the weights of its best trials."""
-    keep = space.resources.keep
+    record, keep = parts.record, parts.space.resources.keep
     checkpoints.prune(record, record.trials(), keep)
     if not is_finished(record):
         return
     files = checkpoints.export_weights(record, keep)
     for number, file in files.items():
-        tracker.log_artifact(file, number=number)
+        parts.tracker.log_artifact(file, number=number)
     if files:
         size_mb = checkpoints.size_bytes(record) / 1e6
-        display.line(f"kept the weights of {numbered(sorted(files), limit=keep)}, the best ({size_mb:.1f} MB)")
+        parts.display.line(f"kept the weights of {numbered(sorted(files), limit=keep)}, the best ({size_mb:.1f} MB)")
 
 
 def outcome_of(record: Record, uri: str) -> Outcome:
@@ -231,22 +269,25 @@ def trial_spec(space: Space, record: Record, share: Slots, trial: TrialRecord) -
         "epochs": space.budget.full,
         "rungs": space.budget.rungs(),
         "known_epochs": len(trial.epochs),
-        "folder": str(trial_folder(record, trial.number)),
+        "folder": checkpoint_folder(record, trial.number),
         "threads": share.cpus_per_trial,
         "gpu_trials": share.trials_per_gpu,
         "dataset_digest": record.header["digests"]["dataset"],
     }
 
 
-def _told(space: Space, record: Record, display: Display, tracker: Tracker) -> Callable[[int], None]:
+def _told(parts: _Parts) -> Callable[[int], None]:
     """What happens after each change of a trial's record."""
+    record, is_copied = parts.record, parts.options.storage is not None
 
     def changed(number: int) -> None:
-        tracker.touch(number)
+        parts.tracker.touch(number)
         trials = record.trials()
-        display.update(trials)
+        parts.display.update(trials)
         if trials[number].state != "running":
-            checkpoints.prune(record, trials, space.resources.keep)
+            parts.copier.soon()
+            if not is_copied:  # whose copier deletes what no longer matters, since a storage may be slow
+                checkpoints.prune(record, trials, parts.space.resources.keep)
 
     return changed
 

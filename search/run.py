@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import json
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -96,6 +97,12 @@ def parser() -> argparse.ArgumentParser:
     add("--rerun", metavar="STUDY/TRIAL", help="train one trial again from its record and compare the scores")
     add("--offline", action="store_true", help="tell MLflow nothing; python -m search.tracking sync STUDY does later")
     add("--out", metavar="DIR", type=Path, default=Path("runs"), help="where studies are kept (default: %(default)s)")
+    add(
+        "--storage",
+        metavar="s3://...|DIR",
+        default=os.environ.get("MGC_STORAGE"),
+        help="checkpoints and a copy of the study, where every node sees them (default: $MGC_STORAGE, else --out)",
+    )
     add("--address", metavar="auto|HOST", help="Ray cluster to join (default: one running here, else one of its own)")
     add("--tracking-uri", metavar="URI", help="MLflow's (default: $MLFLOW_TRACKING_URI, else OUT/mlflow.db)")
     add("--dry-run", action="store_true", help="show what would be searched and how long it takes; start nothing")
@@ -119,6 +126,7 @@ def _run(space: Space, given: argparse.Namespace) -> int:
         address=given.address,
         tracking_uri=given.tracking_uri,
         quiet=given.quiet,
+        storage=given.storage,
     )
     outcome = run_study(space, options)
     show_summary(
@@ -160,6 +168,7 @@ def following(outcome: Outcome, given: argparse.Namespace) -> str:
     if not outcome.interrupted:
         return f"mlflow ui --backend-store-uri {redacted(outcome.tracking_uri)}"
     values = {"--profile": given.profile, "--data": given.data, "--address": given.address, "--out": given.out}
+    values["--storage"] = given.storage
     options = [word for name, value in values.items() if value is not None for word in (name, str(value))]
     settings = [word for setting in given.set for word in ("--set", setting)]
     words = [str(given.space), "--resume", outcome.record.name, *options, *settings]
