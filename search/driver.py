@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import shlex
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from typing import Any
 
 from search import checkpoints, warmstart
 from search.checkpoints import checkpoint_folder
+from search.commit import commit
 from search.copies import Copier
 from search.display import Display
 from search.finishing import finish
@@ -176,7 +176,9 @@ def _through(parts: _Parts) -> tuple[str | None, int]:
 def _search(parts: _Parts) -> str | None:
     """Run the trials that are left. Returns why none can succeed, if that is so."""
     space, record, options = parts.space, parts.record, parts.options
-    with cluster(options.address, num_gpus=options.num_gpus):
+    with cluster(options.address, num_gpus=options.num_gpus) as is_own:
+        if not is_own:
+            _check_nodes(parts)
         share = slots(space.resources)
         ground = _prepared(space, record, parts.display, share)
         _warm_up(record, ground, options.warm_start, parts.display)
@@ -185,6 +187,16 @@ def _search(parts: _Parts) -> str | None:
         parts.stop.polite = True
         tuner.run()
     return tuner.hopeless
+
+
+def _check_nodes(parts: _Parts) -> None:
+    """Ask every node of somebody else's cluster what would fail there."""
+    from search.cluster.preflight import before_trials
+
+    header, uri = parts.record.header, None if parts.options.offline else parts.options.tracking_uri
+    dataset = parts.space.data.dataset
+    for line in before_trials(storage=header.get("storage"), dataset=dataset, tracking_uri=uri):
+        parts.display.line(line)
 
 
 def _tidy(parts: _Parts) -> None:
@@ -311,7 +323,7 @@ def header(space: Space, study: str, options: Options) -> dict[str, Any]:
         "command": _command(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {name: importlib.metadata.version(name) for name in VERSIONS_OF},
-        "commit": _git_commit(),
+        "commit": commit(),
     }
 
 
@@ -320,19 +332,3 @@ def _command() -> str | None:
     name = Path(sys.argv[0])
     is_ours = name.parent.name == "search" and name.suffix == ".py"
     return shlex.join(["python", "-m", f"search.{name.stem}", *sys.argv[1:]]) if is_ours else None
-
-
-def _git_commit() -> str | None:
-    """The commit of the code that runs, with a + where files differ from it; None outside a git checkout."""
-    command = [
-        "git",
-        "-C",
-        str(Path(__file__).parent),
-        "describe",
-        "--always",
-        "--dirty=+",
-        "--abbrev=12",
-        "--exclude=*",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or None

@@ -35,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             dry_run(space)
             return 0
+        if given.cluster is not None or str(given.address).startswith("http"):
+            return _submit(space, given, sys.argv[1:] if arguments is None else arguments)
         return _run(space, given)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -103,7 +105,12 @@ def parser() -> argparse.ArgumentParser:
         default=os.environ.get("MGC_STORAGE"),
         help="checkpoints and a copy of the study, where every node sees them (default: $MGC_STORAGE, else --out)",
     )
-    add("--address", metavar="auto|HOST", help="Ray cluster to join (default: one running here, else one of its own)")
+    add("--cluster", metavar="CLUSTER.yaml", type=Path, help="run on the head of this cluster, which `ray up` started")
+    add(
+        "--address",
+        metavar="auto|HOST|URL",
+        help="Ray cluster to join (default: one running here, else one of its own), or http://... to send the study to",
+    )
     add("--tracking-uri", metavar="URI", help="MLflow's (default: $MLFLOW_TRACKING_URI, else OUT/mlflow.db)")
     add("--dry-run", action="store_true", help="show what would be searched and how long it takes; start nothing")
     add("--json", action="store_true", help="end with the result as one JSON object on the last line of stdout")
@@ -143,6 +150,31 @@ def _run(space: Space, given: argparse.Namespace) -> int:
         print(f"stopped; to go on: {following(outcome, given)}", file=sys.stderr)
         return EXIT_INTERRUPTED
     return EXIT_FAILED if outcome.best is None else 0
+
+
+def _submit(space: Space, given: argparse.Namespace, words: Sequence[str]) -> int:
+    """The same study on the head of a cluster: what is elsewhere than here is found there."""
+    from search.cluster import jobs
+    from search.commit import commit
+
+    where = {"--cluster": given.cluster, "--address": given.address}
+    told = list(words)
+    for option, value in where.items():
+        if f"{option}={value}" in told:
+            told.remove(f"{option}={value}")
+        elif option in told:
+            del told[told.index(option) : told.index(option) + 2]
+    told = [given.space.name if Path(word) == given.space else word for word in told]
+    environment = {"MGC_COMMIT": found} if (found := commit()) else {}
+    return jobs.run(
+        told,
+        module="search.run",
+        name=space.name,
+        files=[given.space],
+        environment=environment,
+        cluster=given.cluster,
+        address=given.address,
+    )
 
 
 def _earlier(given: argparse.Namespace) -> Record | None:

@@ -62,8 +62,10 @@ def slots(resources: Resources) -> Slots:
 
 
 @contextmanager
-def cluster(address: str | None, *, num_gpus: int | None = None) -> Iterator[None]:
-    """Connected to the Ray cluster at `address` (`auto`, `HOST:PORT`), or to one of this process's own."""
+def cluster(address: str | None, *, num_gpus: int | None = None) -> Iterator[bool]:
+    """Connected to the Ray cluster at `address` (`auto`, `HOST:PORT`), or to one of this process's own; whether it is
+    its own.
+    """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     own: dict[str, Any] = {} if address not in (None, "local") else {"num_gpus": num_gpus, "include_dashboard": False}
     logging.getLogger("ray").setLevel(logging.ERROR)  # how its own tokens and dashboards work is not our users' news
@@ -73,7 +75,8 @@ def cluster(address: str | None, *, num_gpus: int | None = None) -> Iterator[Non
     except ConnectionError as error:
         raise ConfigError(f"no Ray cluster answers at {address or 'RAY_ADDRESS'}: {error}", "address") from None
     try:
-        yield
+        node = ray._private.worker._global_node
+        yield node is not None and node.is_head()
     finally:
         with _no_garbage_collected():
             ray.shutdown()

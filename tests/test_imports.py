@@ -9,7 +9,13 @@ ROOT = Path(__file__).parents[1]
 HEAVY = {"torch", "ray", "optuna", "mlflow", "librosa", "soundfile", "ruamel", "timm", "torchvision"}
 ADDRESSES = {
     "optuna": {"search/record.py", "search/sampler.py"},
-    "ray": {"search/tuner.py", "search/trial.py", "search/cluster/file.py", "search/cluster/preflight.py"},
+    "ray": {
+        "search/tuner.py",
+        "search/trial.py",
+        "search/cluster/file.py",
+        "search/cluster/jobs.py",
+        "search/cluster/preflight.py",
+    },
     "boto3": {"search/cluster/aws.py"},
     "pyarrow": {"mgc/buckets.py"},
     "mlflow": {"search/mlflow_runs.py", "search/mlflow_model.py"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,7 +36,50 @@ def parser() -> argparse.ArgumentParser:
     prepare.add_argument("--bucket", required=True, help="where data, checkpoints, records and artifacts lie")
     prepare.add_argument("--ssh-from", required=True, metavar="RANGE", help="your own addresses: 198.51.100.7/32")
     prepare.set_defaults(do=_aws)
+
+    preflight = commands.add_parser("preflight", help="check every node of a cluster before a study does")
+    preflight.add_argument("--cluster", metavar="CLUSTER.yaml", type=Path, help="default: the cluster that runs here")
+    preflight.add_argument("--data", metavar="NAME|DIR|FILE", help="dataset that every node must have")
+    preflight.add_argument("--storage", metavar="s3://...|DIR", default=os.environ.get("MGC_STORAGE"))
+    preflight.add_argument("--tracking-uri", metavar="URI", default=os.environ.get("MLFLOW_TRACKING_URI"))
+    preflight.add_argument("--out", help=argparse.SUPPRESS)  # every job is told one
+    preflight.set_defaults(do=_preflight)
+
+    for name, text in (("attach", "follow a study's log again"), ("stop", "end a study politely; it can go on later")):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("job", metavar="JOB")
+        where = command.add_mutually_exclusive_group(required=True)
+        where.add_argument("--cluster", metavar="CLUSTER.yaml", type=Path)
+        where.add_argument("--address", metavar="http://HOST:PORT", help="of Ray's dashboard")
+        command.set_defaults(do=_follow, stop=name == "stop")
     return made
+
+
+def _preflight(given: argparse.Namespace) -> int:
+    if given.cluster is not None:
+        from search.cluster import jobs
+
+        options = {"--data": given.data, "--storage": given.storage, "--tracking-uri": given.tracking_uri}
+        words = ["preflight", *(word for name, value in options.items() if value for word in (name, value))]
+        where = {"cluster": given.cluster, "address": None}
+        return jobs.run(words, module="search.cluster", name="preflight", environment={}, **where)
+
+    from search.cluster.preflight import check, report
+    from search.storage import checked
+    from search.tuner import cluster
+
+    storage = None if given.storage is None else checked(given.storage)
+    with cluster("auto"):
+        nodes, problems = check(storage=storage, dataset=given.data, tracking_uri=given.tracking_uri)
+    report(nodes, problems)
+    return EXIT_FAILED if problems else 0
+
+
+def _follow(given: argparse.Namespace) -> int:
+    from search.cluster import jobs
+
+    with jobs.connected(cluster=given.cluster, address=given.address) as at:
+        return jobs.stop(at, given.job) if given.stop else jobs.follow(at, given.job)
 
 
 def _check(given: argparse.Namespace) -> int:

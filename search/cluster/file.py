@@ -63,6 +63,33 @@ def read(path: Path) -> ClusterFile:
     return ClusterFile(path, config)
 
 
+@dataclass(frozen=True)
+class Head:
+    """How SSH reaches the head of a cluster that is up."""
+
+    address: str
+    user: str
+    key: Path
+
+
+def head_of(file: ClusterFile) -> Head:
+    """The head. Raises ClusterFileError where the cluster is not up."""
+    auth = file.config["auth"]
+    if file.provider == "local":
+        return Head(
+            str(file.config["provider"]["head_ip"]), auth["ssh_user"], Path(auth["ssh_private_key"]).expanduser()
+        )
+    from ray.autoscaler._private.commands import _bootstrap_config
+    from ray.autoscaler.sdk import get_head_node_ip
+
+    try:
+        address = get_head_node_ip(str(file.path))
+        filled = _bootstrap_config(copy.deepcopy(dict(file.config)))
+    except Exception as error:  # the cloud's own kinds, and click's
+        raise ClusterFileError(f"{file.path}: no head is up: {' '.join(str(error).split())}", "cluster") from None
+    return Head(address, auth["ssh_user"], Path(filled["auth"]["ssh_private_key"]).expanduser())
+
+
 def problems(config: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with a cluster's file, a line each."""
     yield from _of_schema(config)

@@ -7,6 +7,7 @@ server; GPUs, memory, disk. Runs a task on each node. Knows Ray.
 from __future__ import annotations
 
 import socket
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from uuid import uuid4
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rich import box
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -177,6 +179,16 @@ def table(nodes: Sequence[Node]) -> Table:
         sizes = (f"{node.gpus:g}", f"{told.memory_gb:.0f} GB", f"{told.disk_gb:.0f} GB")
         made.add_row(node.address, told.node, *told.versions.values(), *sizes, told.digest or "-")
     return made
+
+
+def report(nodes: Sequence[Node], found: Sequence[Problem]) -> None:
+    """The nodes as a table on stdout, then a line for each problem."""
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    console.print(table(nodes))
+    for problem in found:
+        console.print(Text(f"problem: {problem}", style="red"), soft_wrap=True)
+    if not found:
+        console.print(f"{len(nodes)} node{'' if len(nodes) == 1 else 's'} in order")
 
 
 def before_trials(*, storage: str | None, dataset: str, tracking_uri: str | None) -> list[str]:
