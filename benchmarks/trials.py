@@ -13,11 +13,12 @@ import ray
 from ray import tune
 
 from benchmarks.figure import Figure
+from search.nodes import slots
 from search.record import Record, locked
 from search.sampler import Sampler
 from search.space import Space
 from search.tracking import Tracker, default_uri
-from search.tuner import Tuner, slots
+from search.tuner import Tuner
 
 SPACE = """
 params: {model: se_cnn, r: {uniform: [2, 64]}}

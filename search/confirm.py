@@ -29,6 +29,7 @@ from search.driver import header as study_header
 from search.driver import trial_spec
 from search.finishing import MODEL, about, spec_of, trained
 from search.mlflow_model import FOLDER, export_model
+from search.nodes import slots
 from search.predictions import file_of_test, keep
 from search.prepare import Ground, prepare, trial_config
 from search.projection import Status
@@ -40,7 +41,7 @@ from search.space import Space
 from search.study import Budget
 from search.tracking import Tracker, default_uri
 from search.trial import TrainingTrial
-from search.tuner import Tuner, cluster, slots
+from search.tuner import Tuner, cluster
 
 TRAIN_PARTS: Mapping[str, tuple[Part, ...]] = {"train": ("train",), "train+val": ("train", "validation")}
 

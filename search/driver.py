@@ -11,17 +11,21 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from search import checkpoints, warmstart
 from search.checkpoints import checkpoint_folder
 from search.commit import commit
 from search.copies import Copier
+from search.cost import Limits, Meter
 from search.display import Display
 from search.finishing import finish
+from search.nodes import following, has_bf16, rates, slots
 from search.overview import numbered, ranked
 from search.plan import plan_lines
 from search.prepare import Ground, prepare
@@ -35,7 +39,7 @@ from search.storage import Folder, bring_back, checked
 from search.study import Slots
 from search.tracking import NoTracker, Tracker, default_uri
 from search.trial import TrainingTrial
-from search.tuner import Tuner, cluster, slots
+from search.tuner import Tuner, cluster
 
 VERSIONS_OF = ("mgc-search", "torch", "ray", "optuna", "mlflow", "librosa", "numpy")
 
@@ -62,6 +66,8 @@ class Options:
     """GPUs that a Ray of this process's own is told it has; None lets it look."""
     storage: str | None = None
     """Where checkpoints and a copy of the study lie (search.storage); None is the study's own folder."""
+    limits: Limits = field(default_factory=Limits)
+    """Where the study ends politely."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,9 +189,14 @@ def _search(parts: _Parts) -> str | None:
         ground = _prepared(space, record, parts.display, share)
         _warm_up(record, ground, options.warm_start, parts.display)
         parts.tracker.touch()
-        tuner = _tuner(ground, record, share, changed=_told(parts), stop=parts.stop)
+        meter = Meter(record, rates, options.limits, parts.display.line)
+        tuner = _tuner(ground, share, parts, meter)
         parts.stop.polite = True
-        tuner.run()
+        try:
+            tuner.run()
+        finally:
+            meter.look()
+            meter.note()
     return tuner.hopeless
 
 
@@ -229,7 +240,8 @@ def outcome_of(record: Record, uri: str) -> Outcome:
 
 def _prepared(space: Space, record: Record, display: Display, share: Slots) -> Ground:
     """The data of a study, opened, its features built, and what they are written into the record."""
-    device, precision = "cuda" if share.gpus else "cpu", record.header.get("precision")
+    precision = record.header.get("precision") or _precision_elsewhere(share)
+    device = "cuda" if share.gpus else "cpu"
     ground = prepare(space, device=device, precision=precision, progress=not display.quiet)
     check_data(record, ground.header()["digests"])
     clips = ground.open_clips(progress=not display.quiet)
@@ -242,6 +254,13 @@ def _prepared(space: Space, record: Record, display: Display, share: Slots) -> G
     return ground
 
 
+def _precision_elsewhere(share: Slots) -> str | None:
+    """What `precision: auto` means where the GPUs are on other machines than the driver; None where it can look."""
+    if not share.gpus or torch.cuda.is_available():
+        return None
+    return "bf16" if has_bf16() else "fp32"
+
+
 def _warm_up(record: Record, ground: Ground, earlier: Record | None, display: Display) -> None:
     """Take into the record what an earlier study found, once; a study that goes on has it already."""
     if warmstart.NOTE not in record.notes() and earlier is not None:
@@ -250,10 +269,8 @@ def _warm_up(record: Record, ground: Ground, earlier: Record | None, display: Di
         display.line(warmstart.said(record.notes()[warmstart.NOTE]))
 
 
-def _tuner(
-    ground: Ground, record: Record, share: Slots, *, changed: Callable[[int], None], stop: Callable[[], bool]
-) -> Tuner:
-    space = ground.space
+def _tuner(ground: Ground, share: Slots, parts: _Parts, meter: Meter) -> Tuner:
+    space, record = ground.space, parts.record
     sampler = Sampler(space, ground.network_key, slots=share.count)
     sampler.learn(record.notes().get(warmstart.NOTE, {"results": []})["results"])
     sampler.restore(record.trials())
@@ -267,8 +284,9 @@ def _tuner(
         budget=space.budget,
         slots=share,
         trials=space.num_trials,
-        changed=changed,
-        stop=stop,
+        changed=_told(parts),
+        stop=lambda: parts.stop() or meter(),
+        at_once=following(space.resources, parts.display.line),
     )
 
 

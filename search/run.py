@@ -111,6 +111,8 @@ def parser() -> argparse.ArgumentParser:
         metavar="auto|HOST|URL",
         help="Ray cluster to join (default: one running here, else one of its own), or http://... to send the study to",
     )
+    add("--max-hours", metavar="H", type=_limit, help="end politely after so many hours, all starts together")
+    add("--max-cost", metavar="USD", type=_limit, help="end politely when the cluster has cost so much meanwhile")
     add("--tracking-uri", metavar="URI", help="MLflow's (default: $MLFLOW_TRACKING_URI, else OUT/mlflow.db)")
     add("--dry-run", action="store_true", help="show what would be searched and how long it takes; start nothing")
     add("--json", action="store_true", help="end with the result as one JSON object on the last line of stdout")
@@ -118,7 +120,14 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+def _limit(text: str) -> float:
+    if not (value := float(text)) > 0:
+        raise argparse.ArgumentTypeError(f"must be > 0, got {text}")
+    return value
+
+
 def _run(space: Space, given: argparse.Namespace) -> int:
+    from search.cost import Limits
     from search.display import show_summary
     from search.driver import Options, run_study  # torch, Ray: only once the file is known to be right
     from search.tracking import redacted
@@ -134,6 +143,7 @@ def _run(space: Space, given: argparse.Namespace) -> int:
         tracking_uri=given.tracking_uri,
         quiet=given.quiet,
         storage=given.storage,
+        limits=Limits(hours=given.max_hours, usd=given.max_cost),
     )
     outcome = run_study(space, options)
     show_summary(
@@ -154,6 +164,9 @@ def _run(space: Space, given: argparse.Namespace) -> int:
 
 def _submit(space: Space, given: argparse.Namespace, words: Sequence[str]) -> int:
     """The same study on the head of a cluster: what is elsewhere than here is found there."""
+    from search.cluster.token import use_token
+
+    use_token()
     from search.cluster import jobs
     from search.commit import commit
 

@@ -16,6 +16,7 @@ from mgc.metrics import Predictions, classification_scores
 from search import plots
 from search.answer import named
 from search.confirmed import VOTES, Confirmed, confirmations
+from search.cost import spent
 from search.domains import label
 from search.overview import Heading, brief, finite_score, networks, ranked
 from search.page import Picture, Section, Table
@@ -171,7 +172,7 @@ def course(of: Material) -> Iterator[Section]:
     drawn += [("curves", plots.curves(of.trials, of.heading, rungs), "learning curves of all trials")]
     yield Section(
         title="Course of the search",
-        remarks=(saved(of), *_asha(rungs)),
+        remarks=(saved(of), *_cost(of), *_asha(rungs)),
         pictures=[Picture(name=name, data=plots.png(figure), text=text) for name, figure, text in drawn],
     )
 
@@ -182,6 +183,11 @@ def _asha(rungs: Sequence[int]) -> tuple[str, ...]:
         if rungs
         else ("No trial was stopped early: every one had the same budget.",)
     )
+
+
+def _cost(of: Material) -> tuple[str, ...]:
+    cost = str(spent(of.record.notes()))
+    return (f"The cluster's machines were paid for meanwhile: {cost}.",) if cost else ()
 
 
 def saved(of: Material) -> str:

@@ -10,6 +10,7 @@ HEAVY = {"torch", "ray", "optuna", "mlflow", "librosa", "soundfile", "ruamel", "
 ADDRESSES = {
     "optuna": {"search/record.py", "search/sampler.py"},
     "ray": {
+        "search/nodes.py",
         "search/tuner.py",
         "search/trial.py",
         "search/cluster/file.py",

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mgc.config import ConfigError
+from search.cluster.token import use_token
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
 
@@ -16,6 +17,7 @@ EXIT_FAILED, EXIT_USAGE = 1, 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0, 1 for a cluster with problems or a study that failed, 2 for a mistake of the user's."""
     given = parser().parse_args(arguments)
+    use_token()
     try:
         return int(given.do(given))
     except ConfigError as error:

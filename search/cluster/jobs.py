@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ray.exceptions import RayError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 import mgc
@@ -55,12 +56,11 @@ def connected(*, cluster: Path | None, address: str | None) -> Iterator[Cluster]
 
 
 def _client(url: str) -> JobSubmissionClient:
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
     for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):
         os.environ.pop(name, None)  # they would win over the address given
     try:
         return JobSubmissionClient(url)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (ConnectionError, RayError, RuntimeError, ValueError) as error:
         line = " ".join(str(error).split())
         raise ConfigError(f"no Ray cluster takes jobs at {url}: {line}", "cluster") from None
 
