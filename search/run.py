@@ -211,7 +211,8 @@ def following(outcome: Outcome, given: argparse.Namespace) -> str:
     from search.tracking import redacted
 
     if not outcome.interrupted:
-        return f"mlflow ui --backend-store-uri {redacted(outcome.tracking_uri)}"
+        uri = redacted(outcome.tracking_uri)
+        return f"open {uri} in a browser" if uri.startswith("http") else f"mlflow ui --backend-store-uri {uri}"
     values = {"--profile": given.profile, "--data": given.data, "--address": given.address, "--out": given.out}
     values["--storage"] = given.storage
     options = [word for name, value in values.items() if value is not None for word in (name, str(value))]

@@ -183,7 +183,7 @@ def intruders(lab, token):
         is_open = "6379" in code or "10001" in code
         far, near = (code.replace("HEAD", where) for where in (lab.address(HEAD), "127.0.0.1"))
         started["stranger", door] = lab.command(
-            STRANGER, "timeout", "60", "python", "-c", far, RAY_AUTH_MODE="disabled"
+            STRANGER, "timeout", "40", "python", "-c", far, RAY_AUTH_MODE="disabled"
         )
         started["friend", door] = lab.command(
             STRANGER if is_open else HEAD, "python", "-c", far if is_open else near, **friend

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from mgc.config import ConfigError
@@ -47,6 +49,10 @@ def parser() -> argparse.ArgumentParser:
     preflight.add_argument("--out", help=argparse.SUPPRESS)  # every job is told one
     preflight.set_defaults(do=_preflight)
 
+    look = commands.add_parser("look", help="MLflow and Ray's dashboard of a cluster, on this machine until Ctrl-C")
+    look.add_argument("--cluster", metavar="CLUSTER.yaml", type=Path, required=True)
+    look.set_defaults(do=_look)
+
     for name, text in (("attach", "follow a study's log again"), ("stop", "end a study politely; it can go on later")):
         command = commands.add_parser(name, help=text)
         command.add_argument("job", metavar="JOB")
@@ -75,6 +81,17 @@ def _preflight(given: argparse.Namespace) -> int:
         nodes, problems = check(storage=storage, dataset=given.data, tracking_uri=given.tracking_uri)
     report(nodes, problems)
     return EXIT_FAILED if problems else 0
+
+
+def _look(given: argparse.Namespace) -> int:
+    from search.cluster.file import read
+    from search.cluster.tunnel import DASHBOARD_PORT, MLFLOW_PORT, tunnel
+
+    file = read(given.cluster)
+    with tunnel(file, MLFLOW_PORT) as mlflow, tunnel(file, DASHBOARD_PORT) as dashboard, suppress(KeyboardInterrupt):
+        print(f"MLflow     {mlflow}\ndashboard  {dashboard} (asks for the token in ~/.ray/auth_token)", flush=True)
+        signal.pause()
+    return 0
 
 
 def _follow(given: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ the space file: no data, no runs, nothing that lies beside them. Knows Ray's job
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shlex
 import shutil
@@ -31,6 +32,12 @@ from search.cluster.tunnel import tunnel
 OUT = "$HOME/runs"
 """Where studies are on the head, unless --out says otherwise."""
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
+LOUD = (
+    "ray.dashboard.modules.dashboard_sdk",
+    "ray.dashboard.modules.job.sdk",
+    "ray._private.runtime_env.packaging",
+)
+"""Loggers of Ray that tell of packages and sockets, which is not our users' news."""
 OVER = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.STOPPED)
 
 
@@ -58,6 +65,8 @@ def connected(*, cluster: Path | None, address: str | None) -> Iterator[Cluster]
 def _client(url: str) -> JobSubmissionClient:
     for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):
         os.environ.pop(name, None)  # they would win over the address given
+    for name in LOUD:
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         return JobSubmissionClient(url)
     except (ConnectionError, RayError, RuntimeError, ValueError) as error:

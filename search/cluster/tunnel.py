@@ -13,6 +13,7 @@ from typing import IO
 from search.cluster.file import ClusterFile, ClusterFileError, head_of
 
 DASHBOARD_PORT = 8265
+MLFLOW_PORT = 5000
 OPEN_S = 30.0
 """How long ssh may take to connect."""
 
