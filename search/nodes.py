@@ -12,12 +12,10 @@ from dataclasses import dataclass
 
 import ray
 
-from search.cluster.file import PRICE_LABEL
+from search.cluster.file import PRICE_LABEL, RESOLVED, limits
 from search.study import Resources, Slots
 
 ASK_EVERY_S = 2.0
-UNLIMITED = 2**31
-"""A file that sets no limit to its nodes gives numbers beyond this: what is there counts then."""
 WITHOUT_BF16 = frozenset({"T4", "V100", "P100", "P4", "K80"})
 """NVIDIA's cards before Ampere, as Ray calls them."""
 
@@ -79,9 +77,8 @@ def rates() -> Rates:
 
 
 def _limits() -> Mapping[str, float]:
-    """What the cluster can grow to, by its file; nothing where no autoscaler runs."""
-    known = ray._private.state.state.get_max_resources_from_cluster_config() or {}
-    return {name: float(value) for name, value in known.items() if value < UNLIMITED}
+    """What the autoscaler may still start, where this process runs on the head of a cluster that has one."""
+    return limits(RESOLVED.expanduser())
 
 
 def _number(text: str) -> float:

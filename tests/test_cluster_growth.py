@@ -82,16 +82,26 @@ def test_more_trials_run_once_there_are_more_nodes(cluster, tmp_path):
     assert "now 2 at a time on 3 nodes, 2 CPUs, 0 GPUs" in (tmp_path / "said").read_text()
 
 
-def test_what_the_autoscaler_may_add_counts_as_slots(cluster, monkeypatch):
+RESOLVED = """
+max_workers: 4
+head_node_type: head
+available_node_types:
+  head: {max_workers: 0, resources: {CPU: 8}}
+  gpu: {max_workers: 9, resources: {CPU: 4, GPU: 1, "accelerator_type:T4": 1}}
+  later: {max_workers: 4, resources: {}}
+"""
+
+
+def test_what_the_autoscaler_may_add_counts_as_slots(cluster, monkeypatch, tmp_path):
     ray.init(address=cluster.address, log_to_driver=False)
     try:
         resources = Resources(trials_per_gpu=4)
         assert (nodes.slots(resources).count, nodes.slots(resources).request) == (1, {"CPU": 1})
-        monkeypatch.setattr(
-            ray._private.state.state, "get_max_resources_from_cluster_config", lambda: {"CPU": 16, "GPU": 4}
-        )
+        monkeypatch.setenv("HOME", str(tmp_path))
+        (tmp_path / "ray_bootstrap_config.yaml").write_text(RESOLVED)
         share = nodes.slots(resources)
         assert (share.count, share.request, share.is_growing) == (16, {"CPU": 1, "GPU": 0.25}, True)
+        assert not nodes.has_bf16()
         assert nodes.rates() == nodes.Rates(gpus=0.0, usd=72.0)
     finally:
         ray.shutdown()

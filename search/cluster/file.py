@@ -18,6 +18,8 @@ from typing import Any
 
 from mgc.config import ConfigError, nearest
 
+RESOLVED = Path("~/ray_bootstrap_config.yaml")
+"""Where `ray up` leaves a cluster's file on its head, with whatever the cloud was asked about filled in."""
 PRICE_LABEL = "usd-per-hour"
 """The label by which a machine says what an hour of it costs."""
 
@@ -88,6 +90,26 @@ def head_of(file: ClusterFile) -> Head:
     except Exception as error:  # the cloud's own kinds, and click's
         raise ClusterFileError(f"{file.path}: no head is up: {' '.join(str(error).split())}", "cluster") from None
     return Head(address, auth["ssh_user"], Path(filled["auth"]["ssh_private_key"]).expanduser())
+
+
+def limits(path: Path) -> dict[str, float]:
+    """What the autoscaler of a cluster may start by a resolved file: CPUs, GPUs and kinds of cards, all nodes together.
+
+    Nothing where there is no such file, and for machines whose resources the file does not tell.
+    """
+    import yaml
+
+    try:
+        config = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError):
+        return {}
+    found: dict[str, float] = {}
+    for kind, node_type in config["available_node_types"].items():
+        count = min(node_type.get("max_workers", 0), config["max_workers"])
+        for name, number in (node_type.get("resources") or {}).items():
+            if count and kind != config["head_node_type"]:
+                found[name] = found.get(name, 0.0) + count * number
+    return found
 
 
 def problems(config: Mapping[str, Any]) -> Iterator[str]:
