@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-TOOLS = ("ip", "nsenter", "rsync", "ssh", "ssh-keygen", "sshd", "unshare")
+TOOLS = ("curl", "ip", "nsenter", "ps", "rsync", "ssh", "ssh-keygen", "sshd", "unshare")
 SHM = "1g"
 SSHD = """\
 Port 22
@@ -58,7 +58,7 @@ def why_not() -> str | None:
     if os.geteuid() != 0:
         return "needs root"
     if missing := [tool for tool in TOOLS if shutil.which(tool, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is None]:
-        return f"needs {', '.join(missing)} (Debian: iproute2, openssh-server, rsync, util-linux)"
+        return f"needs {', '.join(missing)} (Debian: curl, iproute2, openssh-server, procps, rsync)"
     tried = subprocess.run(["unshare", "--net", "--mount", "--pid", "--fork", "true"], capture_output=True, check=False)
     return None if tried.returncode == 0 else "this container may not make namespaces"
 

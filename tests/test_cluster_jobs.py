@@ -9,8 +9,9 @@ import subprocess
 import sys
 
 import pytest
-import ray
 from hosts import ROOT, until
+from ray.cluster_utils import Cluster
+from test_tracking import free_port
 
 from benchmarks import tiny_study
 from search import run
@@ -22,12 +23,14 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def dashboard():
     """The address of the dashboard of a Ray cluster that somebody else started."""
+    port, agent_port = free_port(), free_port()  # the usual ones may be another cluster's on this machine
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_JOB_STOP_WAIT_TIME_S", "60")
         patch.setenv("RAY_worker_niceness", "0")
-        context = ray.init(num_cpus=2, include_dashboard=True, dashboard_port=0, log_to_driver=False)
-        yield f"http://{context.dashboard_url}"
-        ray.shutdown()
+        ports = {"dashboard_port": port, "dashboard_agent_listen_port": agent_port}
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": True, **ports})
+        yield f"http://127.0.0.1:{port}"
+        cluster.shutdown()
 
 
 def command(module, *words):

@@ -143,7 +143,7 @@ def seen(lab, cluster):
 
     space = tiny_study.write_space(lab.shared, trials=8)
     lines = [line for line in space.read_text().splitlines() if not line.startswith(("budget:", "resources:"))]
-    own = ["budget: {min_epochs: 15, max_epochs: 1500, reduction_factor: 20}", "resources: {trials_per_gpu: 2}"]
+    own = ["budget: {min_epochs: 15, max_epochs: 600, reduction_factor: 20}", "resources: {trials_per_gpu: 2}"]
     space.write_text("\n".join([*lines, *own]) + "\n")
     command = lab.command(LAPTOP, "python", "-m", "search.run", space, "--cluster", cluster, "--name", "spot")
     with (lab.folder / "study.out").open("wb") as out:

@@ -144,7 +144,11 @@ def seen(lab, cluster, space):
     took("the cut machine is back")
     seen.down = lab.run(LAPTOP, "ray", "down", "-y", cluster)
     took("ray down")
-    until(lambda: not any(of_ray(lab, name) for name in (HEAD, *WORKERS)), "no process of Ray is left", 90)
+    until(
+        lambda: not any(left := [of_ray(lab, name) for name in (HEAD, *WORKERS)]) or print(left),
+        "no process of Ray is left",
+        90,
+    )
     took("no Ray process left")
     (lab.folder / "times.json").write_text(json.dumps(seen.times))
     return seen
@@ -175,22 +179,21 @@ INTRUSIONS = {
 
 def intruders(lab, token):
     """What happens to these programs on a machine of the same network that has no token, and to the same with the
-    token; there on the head, where what listens only there is reached through SSH.
+    token: from there, or on the head where only that may join (GCS) or what is asked listens there only.
     """
     friend = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
-    started = {}
+    strangers, friends = {}, {}
     for door, code in INTRUSIONS.items():
-        is_open = "6379" in code or "10001" in code
-        far, near = (code.replace("HEAD", where) for where in (lab.address(HEAD), "127.0.0.1"))
-        started["stranger", door] = lab.command(
-            STRANGER, "timeout", "40", "python", "-c", far, RAY_AUTH_MODE="disabled"
-        )
-        started["friend", door] = lab.command(
-            STRANGER if is_open else HEAD, "python", "-c", far if is_open else near, **friend
-        )
+        far = code.replace("HEAD", lab.address(HEAD))
+        strangers[door] = lab.command(STRANGER, "timeout", "40", "python", "-c", far, RAY_AUTH_MODE="disabled")
+        if door == "Ray client":
+            friends[door] = lab.command(STRANGER, "python", "-c", far, **friend)
+        else:
+            near = far if door == "GCS" else code.replace("HEAD", "127.0.0.1")
+            friends[door] = lab.command(HEAD, "python", "-c", near, **friend)
     with ThreadPoolExecutor() as pool:
-        ended = dict(zip(started, pool.map(to_its_end, started.values()), strict=True))
-    return ({door: ended[who, door] for door in INTRUSIONS} for who in ("stranger", "friend"))
+        refused = dict(zip(strangers, pool.map(to_its_end, strangers.values()), strict=True))
+    return refused, {door: to_its_end(command) for door, command in friends.items()}
 
 
 def to_its_end(command):

@@ -84,9 +84,11 @@ def head_of(file: ClusterFile) -> Head:
     from ray.autoscaler._private.commands import _bootstrap_config
     from ray.autoscaler.sdk import get_head_node_ip
 
+    said = io.StringIO()  # what of the cloud it looks at
     try:
-        address = get_head_node_ip(str(file.path))
-        filled = _bootstrap_config(copy.deepcopy(dict(file.config)))
+        with redirect_stdout(said), redirect_stderr(said):
+            address = get_head_node_ip(str(file.path))
+            filled = _bootstrap_config(copy.deepcopy(dict(file.config)))
     except Exception as error:  # the cloud's own kinds, and click's
         raise ClusterFileError(f"{file.path}: no head is up: {' '.join(str(error).split())}", "cluster") from None
     return Head(address, auth["ssh_user"], Path(filled["auth"]["ssh_private_key"]).expanduser())

@@ -38,6 +38,8 @@ LOUD = (
     "ray._private.runtime_env.packaging",
 )
 """Loggers of Ray that tell of packages and sockets, which is not our users' news."""
+READY_S = 60.0
+"""How long a new cluster may take until it takes jobs."""
 OVER = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.STOPPED)
 
 
@@ -89,13 +91,26 @@ def run(
     Returns its exit code; 130 where Ctrl-C detached, and 1 where the job went another way.
     """
     with connected(cluster=cluster, address=address) as at, packed(files) as folder:
-        job = at.client.submit_job(
+        job = _submitted(
+            at.client,
             entrypoint=f"python -m {module} {shlex.join(words)}{'' if '--out' in words else f' --out {OUT}'}",
             submission_id=f"{name}-{time.strftime('%Y%m%d-%H%M%S')}",
             runtime_env={"working_dir": str(folder), "env_vars": {"PYTHONUNBUFFERED": "1", **environment}},
         )
         print(f"job {job} on {at.option.removeprefix('--')}", file=sys.stderr, flush=True)
         return follow(at, job)
+
+
+def _submitted(client: JobSubmissionClient, **job: Any) -> str:
+    """The job's id. A cluster that has just begun takes none yet. Raises ConfigError where it goes on refusing."""
+    until = time.monotonic() + READY_S
+    while True:
+        try:
+            return client.submit_job(**job)
+        except RuntimeError as error:
+            if "No available agent" not in str(error) or time.monotonic() > until:
+                raise ConfigError(f"the cluster takes no job: {' '.join(str(error).split())}", "cluster") from None
+        time.sleep(1)
 
 
 def follow(at: Cluster, job: str) -> int:
