@@ -15,11 +15,12 @@ from ray import tune
 
 from benchmarks.figure import Figure
 from search.journal import locked
+from search.nodes import slots
 from search.record import Record
 from search.sampler import Sampler
 from search.space import Space
 from search.tracking import Tracker, default_uri
-from search.tuner import Tuner, slots
+from search.tuner import Tuner
 
 SPACE = """
 params: {model: se_cnn, r: {uniform: [2, 64]}}
@@ -112,8 +113,7 @@ def study(count: int, *, track: bool, seen: Callable[[int, str], None] | None = 
                 Sampler(space, lambda params: str(int(128 / params["r"])), slots=share.count),
                 trainable=Nothing,
                 specs=lambda trial: dict(trial.params),
-                metric="val_accuracy",
-                mode="max",
+                objectives=space.search.objectives,
                 budget=space.budget,
                 slots=share,
                 trials=count,

@@ -20,9 +20,10 @@ from ray import tune
 from benchmarks.figure import Figure
 from mgc.datasets import open_dataset
 from search.driver import trial_spec
+from search.nodes import slots
 from search.record import Record
 from search.space import Space
-from search.tuner import cluster, quiet_tune, slots
+from search.tuner import cluster, quiet_tune
 
 SPACE = Path(__file__).parents[1] / "spaces" / "se_ratio.yaml"
 

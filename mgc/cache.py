@@ -159,7 +159,7 @@ def entries() -> list[Entry]:
     listed, and never pruned.
     """
     root = cache_dir()
-    patterns = ("features/*", "contents/*.json", "synthetic-*")
+    patterns = ("features/*", "contents/*.json", "synthetic-*", "fetched/*/*")
     paths = [path for pattern in patterns for path in root.glob(pattern) if path.name[0] != "."]
     found = [_entry(path) for path in paths if path.suffix != ".lock"]
     return sorted((entry for entry in found if entry), key=lambda entry: -entry.unused_days)
@@ -180,7 +180,7 @@ def prune(unused_days: float) -> list[Entry]:
     another node over NFS; so choose more days than a study takes.
     """
     removed = [entry for entry in entries() if entry.unused_days >= unused_days and _prune_one(entry.path, unused_days)]
-    for folder in (cache_dir(), cache_dir() / "features", cache_dir() / "contents"):
+    for folder in (cache_dir(), cache_dir() / "features", cache_dir() / "contents", *cache_dir().glob("fetched/*")):
         for left in folder.glob(f".*{PARTIAL}"):
             if _is_dead(left):
                 _remove(left)

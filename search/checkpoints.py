@@ -3,15 +3,13 @@
     runs/r-001/trials/00007/checkpoint.pt         while it runs, and of the best: weights, optimizer, epochs so far
     runs/r-001/trials/00007/weights.safetensors   of the best complete trials at the study's end
 
-Knows torch and the record, nothing of Ray.
+Checkpoints lie under the study's storage where it has one (search.storage), weights always in its folder. Knows torch
+and the record, nothing of Ray.
 """
 
 from __future__ import annotations
 
 import io
-import os
-import shutil
-import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from safetensors.torch import save_file
 from mgc.config import ConfigError
 from search.objectives import Objectives
 from search.record import Record, TrialRecord
+from search.storage import Folder, said
 
 CHECKPOINT = "checkpoint.pt"
 WEIGHTS = "weights.safetensors"
@@ -35,27 +34,38 @@ def trial_folder(record: Record, number: int) -> Path:
     return record.folder / "trials" / f"{number:05d}"
 
 
-def save(folder: Path, state: Mapping[str, Any]) -> None:
+def trials_storage(record: Record) -> Folder:
+    """Where the checkpoints of a study's trials lie, each in a folder of the trial's number."""
+    address = record.header.get("storage")
+    return Folder(record.folder / "trials") if address is None else Folder(address).below("trials")
+
+
+def checkpoint_folder(record: Record, number: int) -> str:
+    """The address of a trial's checkpoints, for whoever trains it."""
+    return trials_storage(record).below(f"{number:05d}").address
+
+
+def where_weights(record: Record, number: int) -> Path | str:
+    """The folder of a trial that holds its weights, by themselves or as part of its checkpoint."""
+    folder = trial_folder(record, number)
+    return folder if (folder / WEIGHTS).is_file() else checkpoint_folder(record, number)
+
+
+def save(folder: Path | str, state: Mapping[str, Any]) -> None:
     """Write a checkpoint in place of the last one, which stays until the new one is whole. Raises CheckpointError."""
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
-    partial = folder / f"{CHECKPOINT}.{socket.gethostname()}.{os.getpid()}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            file.write(buffer.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(folder / CHECKPOINT)
+        Folder(folder).write(CHECKPOINT, buffer.getbuffer())
     except OSError as error:
-        _remove(partial)
-        raise CheckpointError(f"{folder}: cannot write a checkpoint: {error.strerror or error}") from None
+        raise CheckpointError(f"{folder}: cannot write a checkpoint: {said(error)}") from None
 
 
-def load(folder: Path) -> dict[str, Any] | None:
+def load(folder: Path | str) -> dict[str, Any] | None:
     """The last whole checkpoint, on the CPU; None where there is none, or one that a dying disk has spoiled."""
     try:
-        state: dict[str, Any] = torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True)
+        content = io.BytesIO(Folder(folder).read(CHECKPOINT))
+        state: dict[str, Any] = torch.load(content, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         return None
     except Exception:  # torch raises whatever the broken bytes make it run into; the trial starts again
@@ -67,13 +77,14 @@ def prune(record: Record, trials: Sequence[TrialRecord], keep: int) -> None:
     """Delete the checkpoints that no longer matter: those of ended trials that are not among the best `keep`."""
     best = Objectives.of(record.header).ranked(trials)[:keep]
     wanted = {trial.number for trial in trials if trial.state == "running"} | {trial.number for trial in best}
-    for folder in (record.folder / "trials").glob("*"):
-        if int(folder.name) not in wanted:
-            shutil.rmtree(folder, ignore_errors=True)
-    for partial in (record.folder / "trials").glob(f"*/{CHECKPOINT}.*"):
-        trial = int(partial.parent.name)
-        if trials[trial].state != "running":
-            _remove(partial)
+    for place in {str(record.folder / "trials"), trials_storage(record).address}:
+        for name in (folder := Folder(place)).files():
+            number, _, file = name.partition("/")
+            if int(number) >= len(trials):
+                continue  # began after these trials were read
+            is_partial = file.startswith(f"{CHECKPOINT}.") and trials[int(number)].state != "running"
+            if int(number) not in wanted or is_partial:
+                folder.remove(name)
 
 
 def export_weights(record: Record, keep: int) -> dict[int, Path]:
@@ -82,7 +93,7 @@ def export_weights(record: Record, keep: int) -> dict[int, Path]:
     for trial in Objectives.of(record.header).ranked(record.trials())[:keep]:
         folder = trial_folder(record, trial.number)
         if not (folder / WEIGHTS).is_file():
-            _export(folder)
+            _export(checkpoint_folder(record, trial.number), folder)
         if (folder / WEIGHTS).is_file():
             files[trial.number] = folder / WEIGHTS
     return files
@@ -93,23 +104,18 @@ def size_bytes(record: Record) -> int:
     return sum(file.stat().st_size for file in (record.folder / "trials").glob("*/*") if file.is_file())
 
 
-def _export(folder: Path) -> None:
-    state = load(folder)
+def _export(source: str, folder: Path) -> None:
+    """Weights of a checkpoint into a folder of this machine."""
+    state = load(source)
     if state is None:
         return
     partial = folder / f"{WEIGHTS}.new"
     tensors = {name: tensor.contiguous() for name, tensor in state["model"].items()}
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         save_file(tensors, partial)
         partial.replace(folder / WEIGHTS)
-        (folder / CHECKPOINT).unlink()  # a complete trial has nothing else to go on with
+        Folder(source).remove(CHECKPOINT)  # a complete trial has nothing else to go on with
     except Exception as error:  # safetensors raises its own kind for a full disk
-        _remove(partial)
+        partial.unlink(missing_ok=True)
         raise CheckpointError(f"{folder}: cannot write the weights: {error}") from None
-
-
-def _remove(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        return  # it was the disk that failed in the first place

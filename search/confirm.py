@@ -21,7 +21,7 @@ from mgc.metrics import Predictions
 from mgc.saved import save_model
 from mgc.splits import Part
 from search.candidates import Candidate, candidates, space_of
-from search.checkpoints import trial_folder
+from search.checkpoints import where_weights
 from search.confirmed import Confirmed, confirmed, folder_of
 from search.display import Display
 from search.driver import Options as StudyOptions
@@ -30,6 +30,7 @@ from search.driver import trial_spec
 from search.finishing import MODEL, about, spec_of, trained
 from search.journal import JOURNAL, locked
 from search.mlflow_model import FOLDER, export_model
+from search.nodes import slots
 from search.predictions import file_of_test, keep
 from search.prepare import Ground, prepare, trial_config
 from search.projection import Status
@@ -41,7 +42,7 @@ from search.space import Space
 from search.study import Budget
 from search.tracking import Tracker, default_uri
 from search.trial import TrainingTrial
-from search.tuner import Tuner, cluster, slots
+from search.tuner import Tuner, cluster
 
 TRAIN_PARTS: Mapping[str, tuple[Part, ...]] = {"train": ("train",), "train+val": ("train", "validation")}
 
@@ -141,6 +142,7 @@ def _header(original: Record, ground: Ground, chosen: Sequence[Candidate], optio
         "space": f"{space.name}-confirm",
         "description": f"{original.name} confirmed over seeds, trained on {options.train_on}",
         "rungs": [],
+        **({"storage": f"{original.header['storage']}-confirm"} if "storage" in original.header else {}),
         "confirm": {
             "study": original.name,
             "train_on": options.train_on,
@@ -222,7 +224,7 @@ def open_test(original: Record, record: Record, say: Callable[[str], None]) -> N
     for trial in new:
         training = trained(
             trial_config(spec_of(record, trial)),
-            trial_folder(record, trial.number),
+            where_weights(record, trial.number),
             parts=("train", "test"),
             train_on=TRAIN_PARTS[train_on],
         )
@@ -245,7 +247,7 @@ def conclude(original: Record, record: Record, found: Confirmed, tracker: Tracke
     trial = record.trial(found.chosen.trials[0])
     training = trained(
         trial_config(spec_of(record, trial)),
-        trial_folder(record, trial.number),
+        where_weights(record, trial.number),
         parts=("train", "test"),
         train_on=TRAIN_PARTS[found.train_on],
     )

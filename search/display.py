@@ -16,6 +16,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from search.cost import spent
 from search.overview import Heading, counts, networks, numbered, repeats
 from search.record import Record, TrialRecord
 from search.tables import COLORS, called, data_line, duration, front_table, live_view, network_table, trial_line
@@ -79,7 +80,8 @@ class Display:
     def _view(self) -> RenderableType:
         heading, trials = self._heading(), self._trials
         left_s = self._pace.left_s(trials, total=heading.trials, max_epochs=heading.max_epochs)
-        return live_view(self._record.name, heading, trials, height=self._console.height, left_s=left_s)
+        cost, height = str(spent(self._record.notes())), self._console.height
+        return live_view(self._record.name, heading, trials, height=height, left_s=left_s, spent=cost)
 
     def _heading(self) -> Heading:
         return Heading.of(self._record.header)
@@ -141,7 +143,7 @@ def show_summary(
     """
     console = console or _console(to_stdout=True)
     heading, trials = Heading.of(record.header), record.trials()
-    for line in _result(record.name, heading, trials, seconds):
+    for line in _result(record.name, heading, trials, seconds, str(spent(record.notes()))):
         console.print(line, soft_wrap=True)
     if quiet:
         return
@@ -156,7 +158,7 @@ def show_summary(
         console.print(line, soft_wrap=True)
 
 
-def _result(name: str, heading: Heading, trials: Sequence[TrialRecord], seconds: float) -> list[Text]:
+def _result(name: str, heading: Heading, trials: Sequence[TrialRecord], seconds: float, cost: str) -> list[Text]:
     """What came out, in a few lines: the dataset, the split and their cautions stand beside the score."""
     found = ", ".join(f"{number} {state}" for state, number in counts(trials).items() if number)
     lines = [
@@ -164,6 +166,7 @@ def _result(name: str, heading: Heading, trials: Sequence[TrialRecord], seconds:
         data_line(heading),
     ]
     lines += [Text(f"caution: {caution}", style="bold red") for caution in heading.cautions]
+    lines += [Text(f"cost: {cost}")] if cost else []
     best = heading.objectives.ranked(trials)[:1]
     lines += [Text(f"best {heading.metric} {t.last[heading.metric]:.4f} ({called(t)})", style="bold") for t in best]
     by = heading.objectives

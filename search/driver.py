@@ -7,21 +7,26 @@ from __future__ import annotations
 
 import importlib.metadata
 import shlex
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from search import checkpoints, warmstart
-from search.checkpoints import trial_folder
+from search.checkpoints import checkpoint_folder
+from search.commit import commit
+from search.copies import Copier
+from search.cost import Limits, Meter
 from search.display import Display
 from search.finishing import finish
 from search.journal import locked
+from search.nodes import following, has_bf16, rates, slots
 from search.objectives import Objectives, plain
 from search.overview import numbered
 from search.plan import plan_lines
@@ -32,10 +37,11 @@ from search.resume import check_data, check_space, folder_to_resume, folder_to_s
 from search.sampler import Sampler
 from search.signals import StopRequest, stop_signals
 from search.space import Space
+from search.storage import Folder, bring_back, checked
 from search.study import Slots
 from search.tracking import NoTracker, Tracker, default_uri
 from search.trial import TrainingTrial
-from search.tuner import Tuner, cluster, slots
+from search.tuner import Tuner, cluster
 
 VERSIONS_OF = ("mgc-search", "torch", "ray", "optuna", "mlflow", "librosa", "numpy")
 
@@ -60,6 +66,10 @@ class Options:
     """Whether the number of trials is asked for now, rather than the file's."""
     num_gpus: int | None = None
     """GPUs that a Ray of this process's own is told it has; None lets it look."""
+    storage: str | None = None
+    """Where checkpoints and a copy of the study lie (search.storage); None is the study's own folder."""
+    limits: Limits = field(default_factory=Limits)
+    """Where the study ends politely."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,78 +100,130 @@ def run_study(space: Space, options: Options) -> Outcome:
     disk is full: what was written until then is whole, and the study can be resumed.
     """
     out = options.out.absolute()
+    storage = None if options.storage is None else checked(options.storage)
+    remarks = [] if storage is None else _brought_back(storage, out, space, options)
     find = folder_to_resume if options.resume else folder_to_start
     folder = find(out, space.name, options.name)
     uri = options.tracking_uri or default_uri(out)
     with locked(folder):
         if not has_begun(folder):
-            record = Record.create(folder, header(space, folder.name, options))
-            remarks = [f"nothing to resume: {folder.name} begins"] if options.resume else []
+            record = Record.create(folder, {**header(space, folder.name, options), **_place(storage, folder.name)})
+            remarks += [f"nothing to resume: {folder.name} begins"] if options.resume else []
             return _run(space, record, uri, options, remarks)
         record = Record.open(folder)
-        changes = check_space(record, space)
+        remarks += [f"changed since the study began: {change}" for change in check_space(record, space)]
         trials = num_trials(record, space, given=options.trials_given)
-        record.note("header", {**record.header, "trials": trials, "reference": dict(space.reference)})
+        now = {"trials": trials, "reference": dict(space.reference), **_place(storage, folder.name)}
+        record.note("header", {**record.header, **now})
         if is_finished(record) and not record.notes().get("open", True):
             return outcome_of(record, uri)
-        return _run(space, record, uri, options, [f"changed since the study began: {change}" for change in changes])
+        return _run(space, record, uri, options, remarks)
+
+
+def _brought_back(storage: str, out: Path, space: Space, options: Options) -> list[str]:
+    """Take from the storage what another machine began. Returns what is to be said about that."""
+    Folder(storage).check()
+    found = bring_back(storage, out, space=space.name, name=options.name)
+    return [f"brought back from {storage}: {', '.join(found)}"] if found and options.resume else []
+
+
+def _place(storage: str | None, study: str) -> dict[str, str]:
+    """Where a study's checkpoints and copy lie, for its header."""
+    return {} if storage is None else {"storage": f"{storage}/{study}"}
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What a study that runs consists of."""
+
+    space: Space
+    record: Record
+    options: Options
+    display: Display
+    tracker: Tracker
+    copier: Copier
+    stop: StopRequest
 
 
 def _run(space: Space, record: Record, uri: str, options: Options, remarks: Sequence[str]) -> Outcome:
     started = time.monotonic()
     record.note("open", True)
-    tracker = (NoTracker if options.offline else Tracker)(record, uri=uri, experiment=space.name)
-    hopeless: str | None = None
-    status: Status = "FAILED"
-    with Display(record, quiet=options.quiet) as display, stop_signals(display.line) as stop:
-        try:
-            display.line(f"study {record.name} in {record.folder}")
-            for remark in remarks:
-                display.line(remark)
-            with suppress(KeyboardInterrupt):
-                tracker.start()
-                hopeless = _search(space, record, display, tracker, options, stop)
-            _tidy(space, record, display, tracker)
-            if not stop():
-                finish(record, tracker)
-            status = "FAILED" if hopeless else "FINISHED" if is_finished(record) else "KILLED"
-        finally:
-            stop.polite = True  # what is left is short, and MLflow is to hear how it ended
-            unsent = tracker.finish(status, within_s=stop.left_s)
-    run_ids = {trial.number: run_id for trial in record.trials() if (run_id := tracker.run_id(trial.number))}
-    seconds = record.notes().get("end", {}).get("seconds", 0.0) + time.monotonic() - started
-    record.note("end", {"seconds": seconds, "hopeless": hopeless, "unsent": unsent, "run_ids": run_ids})
-    record.note("open", False)
+    keep = space.resources.keep
+    with Copier(record, also=lambda: checkpoints.prune(record, record.trials(), keep)) as copier:
+        tracker = (NoTracker if options.offline else Tracker)(record, uri=uri, experiment=space.name)
+        with Display(record, quiet=options.quiet) as display, stop_signals(display.line) as stop:
+            for line in (f"study {record.name} in {record.folder}", *remarks):
+                display.line(line)
+            hopeless, unsent = _through(_Parts(space, record, options, display, tracker, copier, stop))
+        run_ids = {trial.number: run_id for trial in record.trials() if (run_id := tracker.run_id(trial.number))}
+        seconds = record.notes().get("end", {}).get("seconds", 0.0) + time.monotonic() - started
+        record.note("end", {"seconds": seconds, "hopeless": hopeless, "unsent": unsent, "run_ids": run_ids})
+        record.note("open", False)
     return outcome_of(record, uri)
 
 
-def _search(
-    space: Space, record: Record, display: Display, tracker: Tracker, options: Options, stop: StopRequest
-) -> str | None:
+def _through(parts: _Parts) -> tuple[str | None, int]:
+    """Search, tidy up, report. Returns why no trial can succeed, if that is so, and how many runs MLflow lacks."""
+    record, tracker, stop = parts.record, parts.tracker, parts.stop
+    hopeless: str | None = None
+    status: Status = "FAILED"
+    try:
+        with suppress(KeyboardInterrupt):
+            tracker.start()
+            hopeless = _search(parts)
+        _tidy(parts)
+        if not stop():
+            finish(record, tracker)
+        status = "FAILED" if hopeless else "FINISHED" if is_finished(record) else "KILLED"
+    finally:
+        stop.polite = True  # what is left is short, and MLflow is to hear how it ended
+        unsent = tracker.finish(status, within_s=stop.left_s)
+    return hopeless, unsent
+
+
+def _search(parts: _Parts) -> str | None:
     """Run the trials that are left. Returns why none can succeed, if that is so."""
-    with cluster(options.address, num_gpus=options.num_gpus):
+    space, record, options = parts.space, parts.record, parts.options
+    with cluster(options.address, num_gpus=options.num_gpus) as is_own:
+        if not is_own:
+            _check_nodes(parts)
         share = slots(space.resources)
-        ground = _prepared(space, record, display, share)
-        _warm_up(record, ground, options.warm_start, display)
-        tracker.touch()
-        tuner = _tuner(ground, record, share, changed=_told(space, record, display, tracker), stop=stop)
-        stop.polite = True
-        tuner.run()
+        ground = _prepared(space, record, parts.display, share)
+        _warm_up(record, ground, options.warm_start, parts.display)
+        parts.tracker.touch()
+        meter = Meter(record, rates, options.limits, parts.display.line)
+        tuner = _tuner(ground, share, parts, meter)
+        parts.stop.polite = True
+        try:
+            tuner.run()
+        finally:
+            meter.look()
+            meter.note()
     return tuner.hopeless
 
 
-def _tidy(space: Space, record: Record, display: Display, tracker: Tracker) -> None:
+def _check_nodes(parts: _Parts) -> None:
+    """Ask every node of somebody else's cluster what would fail there."""
+    from search.cluster.preflight import before_trials
+
+    header, uri = parts.record.header, None if parts.options.offline else parts.options.tracking_uri
+    dataset = parts.space.data.dataset
+    for line in before_trials(storage=header.get("storage"), dataset=dataset, tracking_uri=uri):
+        parts.display.line(line)
+
+
+def _tidy(parts: _Parts) -> None:
     """Leave on the disk what is needed: to go on, or, of a finished study, the weights of its best trials."""
-    keep = space.resources.keep
+    record, keep = parts.record, parts.space.resources.keep
     checkpoints.prune(record, record.trials(), keep)
     if not is_finished(record):
         return
     files = checkpoints.export_weights(record, keep)
     for number, file in files.items():
-        tracker.log_artifact(file, number=number)
+        parts.tracker.log_artifact(file, number=number)
     if files:
         size_mb = checkpoints.size_bytes(record) / 1e6
-        display.line(f"kept the weights of {numbered(sorted(files), limit=keep)}, the best ({size_mb:.1f} MB)")
+        parts.display.line(f"kept the weights of {numbered(sorted(files), limit=keep)}, the best ({size_mb:.1f} MB)")
 
 
 def outcome_of(record: Record, uri: str) -> Outcome:
@@ -180,7 +242,8 @@ def outcome_of(record: Record, uri: str) -> Outcome:
 
 def _prepared(space: Space, record: Record, display: Display, share: Slots) -> Ground:
     """The data of a study, opened, its features built, and what they are written into the record."""
-    device, precision = "cuda" if share.gpus else "cpu", record.header.get("precision")
+    precision = record.header.get("precision") or _precision_elsewhere(share)
+    device = "cuda" if share.gpus else "cpu"
     ground = prepare(space, device=device, precision=precision, progress=not display.quiet)
     check_data(record, ground.header()["digests"])
     clips = ground.open_clips(progress=not display.quiet)
@@ -193,6 +256,13 @@ def _prepared(space: Space, record: Record, display: Display, share: Slots) -> G
     return ground
 
 
+def _precision_elsewhere(share: Slots) -> str | None:
+    """What `precision: auto` means where the GPUs are on other machines than the driver; None where it can look."""
+    if not share.gpus or torch.cuda.is_available():
+        return None
+    return "bf16" if has_bf16() else "fp32"
+
+
 def _warm_up(record: Record, ground: Ground, earlier: Record | None, display: Display) -> None:
     """Take into the record what an earlier study found, once; a study that goes on has it already."""
     if warmstart.NOTE not in record.notes() and earlier is not None:
@@ -201,10 +271,8 @@ def _warm_up(record: Record, ground: Ground, earlier: Record | None, display: Di
         display.line(warmstart.said(record.notes()[warmstart.NOTE]))
 
 
-def _tuner(
-    ground: Ground, record: Record, share: Slots, *, changed: Callable[[int], None], stop: Callable[[], bool]
-) -> Tuner:
-    space = ground.space
+def _tuner(ground: Ground, share: Slots, parts: _Parts, meter: Meter) -> Tuner:
+    space, record = ground.space, parts.record
     sampler = Sampler(space, ground.network_key, known=ground.known_metrics, slots=share.count)
     sampler.learn(record.notes().get(warmstart.NOTE, {"results": []})["results"])
     sampler.restore(record.trials())
@@ -217,8 +285,9 @@ def _tuner(
         budget=space.budget,
         slots=share,
         trials=space.num_trials,
-        changed=changed,
-        stop=stop,
+        changed=_told(parts),
+        stop=lambda: parts.stop() or meter(),
+        at_once=following(space.resources, parts.display.line),
     )
 
 
@@ -232,22 +301,25 @@ def trial_spec(space: Space, record: Record, share: Slots, trial: TrialRecord) -
         "rungs": space.budget.rungs(),
         "metrics": space.search.objectives.metrics,
         "known_epochs": len(trial.epochs),
-        "folder": str(trial_folder(record, trial.number)),
+        "folder": checkpoint_folder(record, trial.number),
         "threads": share.cpus_per_trial,
         "gpu_trials": share.trials_per_gpu,
         "dataset_digest": record.header["digests"]["dataset"],
     }
 
 
-def _told(space: Space, record: Record, display: Display, tracker: Tracker) -> Callable[[int], None]:
+def _told(parts: _Parts) -> Callable[[int], None]:
     """What happens after each change of a trial's record."""
+    record, is_copied = parts.record, parts.options.storage is not None
 
     def changed(number: int) -> None:
-        tracker.touch(number)
+        parts.tracker.touch(number)
         trials = record.trials()
-        display.update(trials)
+        parts.display.update(trials)
         if trials[number].state != "running":
-            checkpoints.prune(record, trials, space.resources.keep)
+            parts.copier.soon()
+            if not is_copied:  # whose copier deletes what no longer matters, since a storage may be slow
+                checkpoints.prune(record, trials, parts.space.resources.keep)
 
     return changed
 
@@ -274,7 +346,7 @@ def header(space: Space, study: str, options: Options) -> dict[str, Any]:
         "command": _command(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {name: importlib.metadata.version(name) for name in VERSIONS_OF},
-        "commit": _git_commit(),
+        "commit": commit(),
     }
 
 
@@ -283,19 +355,3 @@ def _command() -> str | None:
     name = Path(sys.argv[0])
     is_ours = name.parent.name == "search" and name.suffix == ".py"
     return shlex.join(["python", "-m", f"search.{name.stem}", *sys.argv[1:]]) if is_ours else None
-
-
-def _git_commit() -> str | None:
-    """The commit of the code that runs, with a + where files differ from it; None outside a git checkout."""
-    command = [
-        "git",
-        "-C",
-        str(Path(__file__).parent),
-        "describe",
-        "--always",
-        "--dirty=+",
-        "--abbrev=12",
-        "--exclude=*",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or None

@@ -22,7 +22,7 @@ from mgc.models import effective_network, model_class
 from mgc.saved import save_model
 from mgc.splits import Part
 from mgc.train import Training, best_device
-from search.checkpoints import WEIGHTS, CheckpointError, load, trial_folder
+from search.checkpoints import WEIGHTS, CheckpointError, load, where_weights
 from search.material import Material
 from search.objectives import Objectives
 from search.overview import Heading
@@ -73,7 +73,7 @@ def keep_best(record: Record) -> None:
     if record.notes().get("confirmed_model"):
         return
     for best in heading.objectives.ranked(record.trials())[:1]:
-        training = trained(trial_config(spec_of(record, best)), trial_folder(record, best.number))
+        training = trained(trial_config(spec_of(record, best)), where_weights(record, best.number))
         save_model(record.folder / MODEL, training, about=about(record, best))
         said = training.predict("validation")
         keep(record.folder / VALIDATION, said, wrong_pictures(training.config, said))
@@ -88,7 +88,7 @@ def spec_of(record: Record, trial: TrialRecord) -> dict[str, Any]:
 
 def trained(
     config: TrainingConfig,
-    folder: Path,
+    folder: Path | str,
     *,
     parts: Sequence[Part] = ("train", "validation"),
     train_on: Sequence[Part] = ("train",),
@@ -101,9 +101,9 @@ def trained(
     return training
 
 
-def weights(folder: Path) -> dict[str, Tensor]:
-    """The weights of a complete trial; CheckpointError where its folder has none."""
-    if (folder / WEIGHTS).is_file():
+def weights(folder: Path | str) -> dict[str, Tensor]:
+    """The weights of a complete trial; CheckpointError where its folder, on a disk or a storage, has none."""
+    if isinstance(folder, Path) and (folder / WEIGHTS).is_file():
         return load_file(folder / WEIGHTS)
     state = load(folder)
     if state is None:

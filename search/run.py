@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import json
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -34,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             dry_run(space)
             return 0
+        if given.cluster is not None or str(given.address).startswith("http"):
+            return _submit(space, given, sys.argv[1:] if arguments is None else arguments)
         return _run(space, given)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -96,7 +99,20 @@ def parser() -> argparse.ArgumentParser:
     add("--rerun", metavar="STUDY/TRIAL", help="train one trial again from its record and compare the scores")
     add("--offline", action="store_true", help="tell MLflow nothing; python -m search.tracking sync STUDY does later")
     add("--out", metavar="DIR", type=Path, default=Path("runs"), help="where studies are kept (default: %(default)s)")
-    add("--address", metavar="auto|HOST", help="Ray cluster to join (default: one running here, else one of its own)")
+    add(
+        "--storage",
+        metavar="s3://...|DIR",
+        default=os.environ.get("MGC_STORAGE"),
+        help="checkpoints and a copy of the study, where every node sees them (default: $MGC_STORAGE, else --out)",
+    )
+    add("--cluster", metavar="CLUSTER.yaml", type=Path, help="run on the head of this cluster, which `ray up` started")
+    add(
+        "--address",
+        metavar="auto|HOST|URL",
+        help="Ray cluster to join (default: one running here, else one of its own), or http://... to send the study to",
+    )
+    add("--max-hours", metavar="H", type=_limit, help="end politely after so many hours, all starts together")
+    add("--max-cost", metavar="USD", type=_limit, help="end politely when the cluster has cost so much meanwhile")
     add("--tracking-uri", metavar="URI", help="MLflow's (default: $MLFLOW_TRACKING_URI, else OUT/mlflow.db)")
     add("--dry-run", action="store_true", help="show what would be searched and how long it takes; start nothing")
     add("--json", action="store_true", help="end with the result as one JSON object on the last line of stdout")
@@ -104,7 +120,14 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+def _limit(text: str) -> float:
+    if not (value := float(text)) > 0:
+        raise argparse.ArgumentTypeError(f"must be > 0, got {text}")
+    return value
+
+
 def _run(space: Space, given: argparse.Namespace) -> int:
+    from search.cost import Limits
     from search.display import show_summary
     from search.driver import Options, run_study  # torch, Ray: only once the file is known to be right
     from search.tracking import redacted
@@ -119,6 +142,8 @@ def _run(space: Space, given: argparse.Namespace) -> int:
         address=given.address,
         tracking_uri=given.tracking_uri,
         quiet=given.quiet,
+        storage=given.storage,
+        limits=Limits(hours=given.max_hours, usd=given.max_cost),
     )
     outcome = run_study(space, options)
     show_summary(
@@ -135,6 +160,34 @@ def _run(space: Space, given: argparse.Namespace) -> int:
         print(f"stopped; to go on: {following(outcome, given)}", file=sys.stderr)
         return EXIT_INTERRUPTED
     return EXIT_FAILED if outcome.best is None else 0
+
+
+def _submit(space: Space, given: argparse.Namespace, words: Sequence[str]) -> int:
+    """The same study on the head of a cluster: what is elsewhere than here is found there."""
+    from search.cluster.token import use_token
+
+    use_token()
+    from search.cluster import jobs
+    from search.commit import commit
+
+    where = {"--cluster": given.cluster, "--address": given.address}
+    told = list(words)
+    for option, value in where.items():
+        if f"{option}={value}" in told:
+            told.remove(f"{option}={value}")
+        elif option in told:
+            del told[told.index(option) : told.index(option) + 2]
+    told = [given.space.name if Path(word) == given.space else word for word in told]
+    environment = {"MGC_COMMIT": found} if (found := commit()) else {}
+    return jobs.run(
+        told,
+        module="search.run",
+        name=space.name,
+        files=[given.space],
+        environment=environment,
+        cluster=given.cluster,
+        address=given.address,
+    )
 
 
 def _earlier(given: argparse.Namespace) -> Record | None:
@@ -158,8 +211,10 @@ def following(outcome: Outcome, given: argparse.Namespace) -> str:
     from search.tracking import redacted
 
     if not outcome.interrupted:
-        return f"mlflow ui --backend-store-uri {redacted(outcome.tracking_uri)}"
+        uri = redacted(outcome.tracking_uri)
+        return f"open {uri} in a browser" if uri.startswith("http") else f"mlflow ui --backend-store-uri {uri}"
     values = {"--profile": given.profile, "--data": given.data, "--address": given.address, "--out": given.out}
+    values["--storage"] = given.storage
     options = [word for name, value in values.items() if value is not None for word in (name, str(value))]
     settings = [word for setting in given.set for word in ("--set", setting)]
     words = [str(given.space), "--resume", outcome.record.name, *options, *settings]

@@ -14,6 +14,7 @@ from mgc.metrics import classification_scores
 from search import plots
 from search.answer import named
 from search.confirmed import VOTES, Confirmed
+from search.cost import spent
 from search.domains import label
 from search.front import pareto
 from search.material import Material
@@ -122,7 +123,7 @@ def course(of: Material) -> Iterator[Section]:
     drawn += [("curves", plots.curves(of.trials, of.heading, rungs), "learning curves of all trials")]
     yield Section(
         title="Course of the search",
-        remarks=(saved(of), *_asha(rungs)),
+        remarks=(saved(of), *_cost(of), *_asha(rungs)),
         pictures=[Picture(name=name, data=plots.png(figure), text=text) for name, figure, text in drawn],
     )
 
@@ -133,6 +134,11 @@ def _asha(rungs: Sequence[int]) -> tuple[str, ...]:
         if rungs
         else ("No trial was stopped early: every one had the same budget.",)
     )
+
+
+def _cost(of: Material) -> tuple[str, ...]:
+    cost = str(spent(of.record.notes()))
+    return (f"The cluster's machines were paid for meanwhile: {cost}.",) if cost else ()
 
 
 def saved(of: Material) -> str:

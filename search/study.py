@@ -190,6 +190,8 @@ class Slots:
     gpus: float
     cpus_per_trial: int
     trials_per_gpu: int
+    is_growing: bool = False
+    """Whether CPUs and GPUs are counted that are not there yet, of nodes that an autoscaler may add."""
 
     @property
     def count(self) -> int:
@@ -204,7 +206,8 @@ class Slots:
         return {"CPU": self.cpus_per_trial, **gpu}
 
     def __str__(self) -> str:
-        on = f"{self.nodes} node{'' if self.nodes == 1 else 's'}, {self.cpus:g} CPUs, {self.gpus:g} GPUs"
+        there = f"{self.nodes} node{'' if self.nodes == 1 else 's'}{', which may become' if self.is_growing else ','}"
+        on = f"{there} {self.cpus:g} CPUs, {self.gpus:g} GPUs"
         each = f"{self.cpus_per_trial} CPU{'' if self.cpus_per_trial == 1 else 's'} each"
         if self.gpus:
             return f"{self.count} at a time on {on}: {each}, {self.trials_per_gpu} share a GPU and its memory"

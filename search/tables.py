@@ -24,8 +24,8 @@ OTHER_LINES = 10
 """Lines of the live view that are no trials: headline, data, titles, space between sections."""
 
 
-def headline(name: str, heading: Heading, trials: Sequence[TrialRecord], left_s: float | None) -> Text:
-    """`study r-001: 23 of 50 trials, 14 stopped, 1 failed, best 0.713 (trial 7, r = 31.4), about 2 min left`."""
+def headline(name: str, heading: Heading, trials: Sequence[TrialRecord], left_s: float | None, spent: str = "") -> Text:
+    """`study r-001: 23 of 50 trials, 14 stopped, 1 failed, best 0.713 (trial 7, r = 31.4), about 2 min left, $0.12`."""
     found = counts(trials)
     ended = len(trials) - found["running"]
     parts = [f"{ended} of {heading.trials} trials"]
@@ -35,6 +35,7 @@ def headline(name: str, heading: Heading, trials: Sequence[TrialRecord], left_s:
     if heading.objectives.are_several:
         parts.append(f"{len(heading.objectives.front(trials))} on the Pareto front")
     parts += [f"about {duration(left_s)} left"] if left_s is not None else []
+    parts += [spent] if spent else []
     return Text(f"study {name}: {', '.join(parts)}", style="bold")
 
 
@@ -51,7 +52,7 @@ def data_line(heading: Heading) -> Text:
 
 
 def live_view(
-    name: str, heading: Heading, trials: Sequence[TrialRecord], *, height: int, left_s: float | None
+    name: str, heading: Heading, trials: Sequence[TrialRecord], *, height: int, left_s: float | None, spent: str = ""
 ) -> Group:
     """Headline and table within `height` lines: the best networks, what runs, and the newest ended trials."""
     names = varying_names(trials)
@@ -65,7 +66,7 @@ def live_view(
             place = "best" if trial in best[:1] else "front" if trial.number in on_front else ""
             table.add_row(Text(place, style="bold green"), *_cells(trial, heading, names, same[trial.number]))
         table.add_section()
-    return Group(headline(name, heading, trials, left_s), data_line(heading), table)
+    return Group(headline(name, heading, trials, left_s, spent), data_line(heading), table)
 
 
 def sections(best: list[TrialRecord], trials: Sequence[TrialRecord], *, rows: int) -> list[list[TrialRecord]]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import platform
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -40,9 +39,9 @@ class TrainingTrial(tune.Trainable):
     `threads`, `gpu_trials`, `dataset_digest`, and `train_on`, the parts that it is trained on where that is not the
     train part alone. Of `metrics`, which the study compares, it adds to each epoch those that are means over epochs.
 
-    `folder` is where its checkpoint lies, on storage that every node sees; `known_epochs` how many the record has. A
-    step is an epoch; its result holds `metrics` (the epoch and all its scores), `facts` (where it ran) and, when it
-    went wrong, `failed`, or `blocked` where no trial of this study can go on.
+    `folder` is where its checkpoint lies, a path or s3:// address that every node sees; `known_epochs` how many the
+    record has. A step is an epoch; its result holds `metrics` (the epoch and all its scores), `facts` (where it ran)
+    and, when it went wrong, `failed`, or `blocked` where no trial of this study can go on.
     """
 
     training: Training | None = None
@@ -113,7 +112,7 @@ class TrainingTrial(tune.Trainable):
 
     def _told_before(self) -> list[dict[str, float]]:
         """The metrics of the epochs that the checkpoint has seen."""
-        found = checkpoints.load(Path(self.spec["folder"]))
+        found = checkpoints.load(self.spec["folder"])
         self.went_on_from = found if found is not None and found["of"] == self._identity() else None
         return [] if self.went_on_from is None else self.went_on_from["scores"]
 
@@ -136,7 +135,7 @@ class TrainingTrial(tune.Trainable):
         state = {**self.training.state_dict(), "scores": self.told, "of": self._identity()}
         if self.training.epochs_done >= self.spec["epochs"]:
             del state["optimizer"]
-        checkpoints.save(Path(self.spec["folder"]), state)
+        checkpoints.save(self.spec["folder"], state)
         self.saved_at = time.monotonic()
 
     def _facts(self) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from mgc.config import ConfigError
 from search.journal import RecordError
 from search.objectives import Objectives
 from search.record import Proposal, Record, TrialRecord
-from search.study import Budget, Resources, Slots
+from search.study import Budget, Slots
 
 MAX_WORKER_LOSSES = 3
 """Times that a trial is started again after its worker or node was lost, without having come further meanwhile."""
@@ -51,21 +51,11 @@ class Proposer(Protocol):
     def tell(self, trial: TrialRecord) -> None: ...
 
 
-def slots(resources: Resources) -> Slots:
-    """The division of the Ray cluster that this process is connected to."""
-    total: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return Slots(
-        nodes=sum(node["Alive"] for node in ray.nodes()),  # type: ignore[no-untyped-call]
-        cpus=total.get("CPU", 1.0),
-        gpus=total.get("GPU", 0.0),
-        cpus_per_trial=resources.cpus_per_trial,
-        trials_per_gpu=resources.trials_per_gpu,
-    )
-
-
 @contextmanager
-def cluster(address: str | None, *, num_gpus: int | None = None) -> Iterator[None]:
-    """Connected to the Ray cluster at `address` (`auto`, `HOST:PORT`), or to one of this process's own."""
+def cluster(address: str | None, *, num_gpus: int | None = None) -> Iterator[bool]:
+    """Connected to the Ray cluster at `address` (`auto`, `HOST:PORT`), or to one of this process's own; whether it is
+    its own.
+    """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     own: dict[str, Any] = {} if address not in (None, "local") else {"num_gpus": num_gpus, "include_dashboard": False}
     logging.getLogger("ray").setLevel(logging.ERROR)  # how its own tokens and dashboards work is not our users' news
@@ -75,7 +65,8 @@ def cluster(address: str | None, *, num_gpus: int | None = None) -> Iterator[Non
     except ConnectionError as error:
         raise ConfigError(f"no Ray cluster answers at {address or 'RAY_ADDRESS'}: {error}", "address") from None
     try:
-        yield
+        node = ray._private.worker._global_node
+        yield node is not None and node.is_head()
     finally:
         with _no_garbage_collected():
             ray.shutdown()
@@ -110,7 +101,7 @@ def _own_sigterm() -> Iterator[None]:
 
 class Tuner:
     """Runs a study's trials until there are as many as asked for. `changed` is told the number of each trial whose
-    record changed; `stop` is asked between events whether to end politely.
+    record changed; `stop` is asked between events whether to end politely, `at_once` how many trials may run now.
     """
 
     def __init__(
@@ -126,12 +117,14 @@ class Tuner:
         trials: int,
         changed: Callable[[int], None] = lambda number: None,
         stop: Callable[[], bool] = lambda: False,
+        at_once: Callable[[], int] | None = None,
     ) -> None:
         self.record, self.proposer = record, proposer
         self.trainable, self.specs = trainable, specs
         self.objectives, self.budget = objectives, budget
         self.slots, self.trials = slots, trials
         self.changed, self.stop = changed, stop
+        self.at_once = at_once or (lambda: slots.count)
         self.scheduler = self._scheduler()
         self.hopeless: str | None = None
         """Why no trial of this study can succeed, once the first ones have all failed alike."""
@@ -231,7 +224,7 @@ class Tuner:
 
 
 class _Trials(SearchAlgorithm):
-    """Hands Tune the trials to start again, then new proposals, never more at once than there are slots."""
+    """Hands Tune the trials to start again, then new proposals, never more at once than may be."""
 
     def __init__(self, tuner: Tuner, rerun: list[TrialRecord]) -> None:
         self.tuner, self.rerun = tuner, rerun
@@ -253,7 +246,7 @@ class _Trials(SearchAlgorithm):
         return [trial for trial in self.live.values() if trial.status == Trial.RUNNING]
 
     def next_trial(self) -> Trial | None:
-        if self.is_finished() or len(self.live) >= self.tuner.slots.count:
+        if self.is_finished() or len(self.live) >= self.tuner.at_once():
             return None
         try:
             return self._next()

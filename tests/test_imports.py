@@ -9,7 +9,16 @@ ROOT = Path(__file__).parents[1]
 HEAVY = {"torch", "ray", "optuna", "mlflow", "librosa", "soundfile", "ruamel", "timm", "torchvision"}
 ADDRESSES = {
     "optuna": {"search/journal.py", "search/record.py", "search/sampler.py"},
-    "ray": {"search/tuner.py", "search/trial.py"},
+    "ray": {
+        "search/nodes.py",
+        "search/tuner.py",
+        "search/trial.py",
+        "search/cluster/file.py",
+        "search/cluster/jobs.py",
+        "search/cluster/preflight.py",
+    },
+    "boto3": {"search/cluster/aws.py"},
+    "pyarrow": {"mgc/buckets.py"},
     "mlflow": {"search/mlflow_runs.py", "search/mlflow_model.py"},
     "ruamel": {"search/document.py"},
     "timm": {"mgc/models/timm_models.py"},

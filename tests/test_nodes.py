@@ -1,9 +1,11 @@
-"""A study on a cluster of two nodes of this machine, one of which is taken away in the middle."""
+"""A study on a cluster of two nodes of this machine, one of which is taken away in the middle; then all of it is."""
 
 import threading
 import time
+from pathlib import Path
 
 import pytest
+from buckets_here import BUCKET, bucket_server
 from ray.cluster_utils import Cluster
 
 from benchmarks import tiny_study
@@ -16,40 +18,64 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def nodes():
+def storage():
+    with bucket_server():
+        yield f"{BUCKET}/studies"
+
+
+@pytest.fixture
+def nodes(storage):
     """A cluster whose head runs no trials, and the two nodes that do, one trial each."""
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     yield cluster, [cluster.add_node(num_cpus=1) for _ in range(2)]
     cluster.shutdown()
 
 
-def test_trials_of_a_lost_node_go_on_elsewhere_from_their_checkpoints(nodes, tmp_path, monkeypatch):
+def test_a_lost_node_s_trial_goes_on_elsewhere_and_a_lost_cluster_s_study_on_another(
+    nodes, storage, tmp_path, monkeypatch
+):
     monkeypatch.setenv("RAY_worker_niceness", "0")
-    cluster, (_, lost) = nodes
+    cluster, workers = nodes
     cluster.wait_for_nodes()
     budget = ["budget.min_epochs=1", "budget.max_epochs=90", "budget.reduction_factor=30"]
-    space = Space.load(tiny_study.write_space(tmp_path, trials=2), overrides=budget)
-    record = tmp_path / "runs" / "nodes"
-    remover = threading.Thread(target=remove_when, args=(cluster, lost, record, 66), daemon=True)
-    remover.start()
+    space = Space.load(tiny_study.write_space(tmp_path, trials=1), overrides=budget)
+    study = tmp_path / "runs" / "nodes"
+    threading.Thread(target=remove_when, args=(cluster, workers, study, 40), daemon=True).start()
 
-    run_study(space, Options(out=tmp_path / "runs", name="nodes", address=cluster.address, offline=True, quiet=True))
+    how = {"name": "nodes", "offline": True, "quiet": True, "storage": storage}
+    run_study(space, Options(out=tmp_path / "runs", address=cluster.address, **how))
 
-    trials = Record.open(record).trials()
-    assert [trial.state for trial in trials if trial.state == "failed"] == []
-    for trial in trials:
-        assert [epoch["epoch"] for epoch in trial.epochs] == list(range(1, len(trial.epochs) + 1))
-    (again,) = [trial for trial in trials if trial.facts.get("worker_losses")]
-    assert again.state in ("complete", "stopped")  # of two trials ASHA may stop either
-    assert again.facts["resumed_after"] in (1, 30)  # the rungs; the epochs since are trained again
+    (trial,) = Record.open(study).trials()
+    assert trial.state == "complete"
+    assert [epoch["epoch"] for epoch in trial.epochs] == list(range(1, 91))
+    assert trial.facts["worker_losses"] == 1
+    assert trial.facts["resumed_after"] == 30  # the last rung; the epochs since are trained again
+    assert not list((tmp_path / "runs").rglob("checkpoint.pt*"))
+
+    cluster.shutdown()  # and with it, let us say, the head's disk
+    more = Space.load(tmp_path / "tiny.yaml", overrides=[*budget, "search.trials=2"])
+    run_study(more, Options(out=tmp_path / "new", address="local", resume=True, trials_given=True, **how))
+
+    again, new = Record.open(tmp_path / "new" / "nodes").trials()
+    assert again.epochs == trial.epochs
+    assert new.state in ("complete", "stopped")
+    assert (tmp_path / "new" / "nodes" / "model").is_dir()
 
 
-def remove_when(cluster, node, study, epochs):
-    """Take the node away, as a power cut does, once the record has so many epochs."""
+def remove_when(cluster, workers, study, epochs):
+    """Take the node with the trial away, as a power cut does, once the record has so many epochs."""
     until = time.monotonic() + 120
     while time.monotonic() < until:
         journal = study / JOURNAL
         if journal.is_file() and journal.read_bytes().count(b'"epoch/') >= epochs:
-            cluster.remove_node(node, allow_graceful=False)
+            (lost,) = [node for node in workers if trains(node)]
+            cluster.remove_node(lost, allow_graceful=False)
             return
         time.sleep(0.02)
+
+
+def trains(node):
+    """Whether a trial's process is a child of this node's raylet."""
+    (raylet,) = node.all_processes["raylet"]
+    children = Path(f"/proc/{raylet.process.pid}/task/{raylet.process.pid}/children").read_text().split()
+    return any(b"ray::TrainingTrial" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import platformdirs
 
+from mgc import buckets
 from mgc.config import ConfigError
 from mgc.wording import nearest
 
@@ -101,7 +102,8 @@ def data_dir() -> Path:
 
 
 def open_dataset(spec: str, *, progress: bool = True, make: bool = True) -> Dataset:
-    """The dataset that `spec` names: a built-in name, a folder, an .npz file, or a name under $MGC_DATA, in this order.
+    """The dataset that `spec` names: a built-in name, s3://bucket/path, a folder, an .npz file, or a name under
+    $MGC_DATA, in this order.
 
     The synthetic dataset is made the first time that it is opened, with its progress shown. `make=False` only tells
     what a built-in one holds, or will hold: enough for an estimate where it is not on this machine.
@@ -138,6 +140,10 @@ def located(spec: str) -> Path:
 
 def _existing(spec: str) -> Path:
     """The folder or .npz that a spec means, or a DatasetError with what there is instead."""
+    if buckets.is_address(spec):
+        from mgc.datasets.remote import fetched
+
+        return fetched(spec)
     by_name = data_dir() / spec
     for path in (Path(spec).expanduser(), by_name, by_name.with_name(by_name.name + ".npz")):
         if path.is_dir() or (path.is_file() and path.suffix == ".npz"):

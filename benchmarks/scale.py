@@ -1,0 +1,154 @@
+"""`python -m benchmarks.scale`: what a report and a trial cost the driver of a study, by how many trials run at once.
+
+Trials do nothing but report, on one machine whose Ray is told that it has the GPUs. The driver is one thread's worth of
+Python: its processor time, and the time that it waits for the disk to have the record's lines, are what limits how many
+GPUs one study can keep busy. Two studies at each concurrency, with few and with many reports, give both costs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+
+from search.journal import locked
+from search.record import Record
+from search.sampler import Sampler
+from search.space import Space
+from search.study import Slots
+from search.tracking import Tracker, default_uri
+from search.tuner import Tuner
+
+SPACE = """
+params: {model: se_cnn, r: {uniform: [2, 64]}}
+search: {trials: 2, sampler: random}
+budget: {epochs: 5}
+"""
+TRIALS_PER_GPU = 4
+REPORTS = (2, 22)
+
+
+class Nothing(tune.Trainable):
+    """Reports. Its module's imports are not a worker's: Ray sends a class of `__main__` as it is."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.spec, self.epoch = new_config, 0
+        return True
+
+    def step(self) -> dict[str, Any]:
+        self.epoch += 1
+        metrics = {"epoch": self.epoch, "val_accuracy": 0.5, "train_loss": 0.5}
+        return {"metrics": metrics, "facts": {}, "done": self.epoch == self.spec["reports"]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Busy:
+    """What a study cost its driver, in seconds."""
+
+    cpu: float
+    disk: float
+    """Waited for the record to be on it."""
+    wall: float
+
+    @property
+    def total(self) -> float:
+        return self.cpu + self.disk
+
+
+class Disk:
+    """Adds up what `os.fsync` takes."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._fsync = os.fsync
+
+    def __call__(self, file: int) -> None:
+        started = time.perf_counter()
+        self._fsync(file)
+        self.seconds += time.perf_counter() - started
+
+
+def study(at_once: int, trials: int, reports: int, disk: Disk) -> Busy:
+    """A whole study, record and MLflow on."""
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(scratch)
+        (out / "s.yaml").write_text(SPACE)
+        settings = [f"search.trials={trials}", f"budget.epochs={reports}"]
+        space = Space.load(out / "s.yaml", overrides=settings)
+        with locked(out / "s-001"):
+            header = {"space": "s", "created": "2026-01-01T00:00:00+00:00", "trials": trials, "max_epochs": reports}
+            record = Record.create(out / "s-001", {**header, "metric": "val_accuracy", "mode": "max"})
+            gpus = at_once / TRIALS_PER_GPU
+            share = Slots(nodes=1, cpus=at_once, gpus=gpus, cpus_per_trial=1, trials_per_gpu=TRIALS_PER_GPU)
+            tracker = Tracker(record, uri=default_uri(out), experiment="s")
+            tracker.start()
+            cpu, waited, wall = time.process_time(), disk.seconds, time.perf_counter()
+            Tuner(
+                record,
+                Sampler(space, lambda params: str(params["r"]), slots=share.count),
+                trainable=Nothing,
+                specs=lambda trial: {"reports": reports},
+                objectives=space.search.objectives,
+                budget=space.budget,
+                slots=share,
+                trials=trials,
+                changed=tracker.touch,
+            ).run()
+            busy = Busy(
+                cpu=time.process_time() - cpu, disk=disk.seconds - waited, wall=time.perf_counter() - wall
+            )  # MLflow's thread shares the driver's processor, so its time counts
+            tracker.finish("FINISHED")
+            return busy
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; prints a line of a Markdown table for each concurrency."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale")
+    parser.add_argument("--at-once", type=int, nargs="+", default=[8, 32, 96], help="(default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=1, help="times that each study is run (default: %(default)s)")
+    given = parser.parse_args(arguments)
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    disk = Disk()
+    os.fsync = disk
+    print("| at once | trials | ms per report | of it disk | ms per trial | wall, s |\n|---|---|---|---|---|---|")
+    for at_once in given.at_once:
+        ray.init(
+            num_cpus=at_once, num_gpus=at_once // TRIALS_PER_GPU, include_dashboard=False, log_to_driver=False,
+            object_store_memory=200_000_000,
+        )  # fmt: skip
+        try:
+            trials = 3 * at_once
+            few, many = ([study(at_once, trials, each, disk) for _ in range(given.rounds)] for each in REPORTS)
+        finally:
+            ray.shutdown()
+        more = trials * (REPORTS[1] - REPORTS[0])
+        report_s = _median(many, few, "total") / more
+        disk_s = _median(many, few, "disk") / more
+        trial_s = statistics.median(each.total for each in few) / trials - REPORTS[0] * report_s
+        wall = sum(each.wall for each in (*few, *many))
+        shown = f"{report_s * 1e3:.1f} | {disk_s * 1e3:.1f} | {trial_s * 1e3:.0f} | {wall:.0f}"
+        print(f"| {at_once} | {trials} | {shown} |", flush=True)
+    return 0
+
+
+def _median(many: Sequence[Busy], few: Sequence[Busy], name: str) -> float:
+    """By how much the studies with many reports took more."""
+    return statistics.median(getattr(m, name) - getattr(f, name) for m, f in zip(many, few, strict=True))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

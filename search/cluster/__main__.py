@@ -1,0 +1,121 @@
+"""`python -m search.cluster`: what clusters need beside studies, as a command line and nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from mgc.config import ConfigError
+from search.cluster.token import use_token
+
+EXIT_FAILED, EXIT_USAGE = 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns 0, 1 for a cluster with problems or a study that failed, 2 for a mistake of the user's."""
+    given = parser().parse_args(arguments)
+    use_token()
+    try:
+        return int(given.do(given))
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_USAGE
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="python -m search.cluster", description="Clusters for studies.")
+    commands = made.add_subparsers(required=True, metavar="COMMAND")
+
+    check = commands.add_parser("check", help="say what is wrong with a cluster's file")
+    check.add_argument("cluster", metavar="CLUSTER.yaml", type=Path)
+    check.set_defaults(do=_check)
+
+    prepare = commands.add_parser("aws", help="make the bucket, security group and instance profiles of a file")
+    prepare.add_argument("cluster", metavar="CLUSTER.yaml", type=Path)
+    prepare.add_argument("--bucket", required=True, help="where data, checkpoints, records and artifacts lie")
+    prepare.add_argument("--ssh-from", required=True, metavar="RANGE", help="your own addresses: 198.51.100.7/32")
+    prepare.set_defaults(do=_aws)
+
+    preflight = commands.add_parser("preflight", help="check every node of a cluster before a study does")
+    preflight.add_argument("--cluster", metavar="CLUSTER.yaml", type=Path, help="default: the cluster that runs here")
+    preflight.add_argument("--data", metavar="NAME|DIR|FILE", help="dataset that every node must have")
+    preflight.add_argument("--storage", metavar="s3://...|DIR", default=os.environ.get("MGC_STORAGE"))
+    preflight.add_argument("--tracking-uri", metavar="URI", default=os.environ.get("MLFLOW_TRACKING_URI"))
+    preflight.add_argument("--out", help=argparse.SUPPRESS)  # every job is told one
+    preflight.set_defaults(do=_preflight)
+
+    look = commands.add_parser("look", help="MLflow and Ray's dashboard of a cluster, on this machine until Ctrl-C")
+    look.add_argument("--cluster", metavar="CLUSTER.yaml", type=Path, required=True)
+    look.set_defaults(do=_look)
+
+    for name, text in (("attach", "follow a study's log again"), ("stop", "end a study politely; it can go on later")):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("job", metavar="JOB")
+        where = command.add_mutually_exclusive_group(required=True)
+        where.add_argument("--cluster", metavar="CLUSTER.yaml", type=Path)
+        where.add_argument("--address", metavar="http://HOST:PORT", help="of Ray's dashboard")
+        command.set_defaults(do=_follow, stop=name == "stop")
+    return made
+
+
+def _preflight(given: argparse.Namespace) -> int:
+    if given.cluster is not None:
+        from search.cluster import jobs
+
+        options = {"--data": given.data, "--storage": given.storage, "--tracking-uri": given.tracking_uri}
+        words = ["preflight", *(word for name, value in options.items() if value for word in (name, value))]
+        where = {"cluster": given.cluster, "address": None}
+        return jobs.run(words, module="search.cluster", name="preflight", environment={}, **where)
+
+    from search.cluster.preflight import check, report
+    from search.storage import checked
+    from search.tuner import cluster
+
+    storage = None if given.storage is None else checked(given.storage)
+    with cluster("auto"):
+        nodes, problems = check(storage=storage, dataset=given.data, tracking_uri=given.tracking_uri)
+    report(nodes, problems)
+    return EXIT_FAILED if problems else 0
+
+
+def _look(given: argparse.Namespace) -> int:
+    from search.cluster.file import read
+    from search.cluster.tunnel import DASHBOARD_PORT, MLFLOW_PORT, tunnel
+
+    file = read(given.cluster)
+    with tunnel(file, MLFLOW_PORT) as mlflow, tunnel(file, DASHBOARD_PORT) as dashboard, suppress(KeyboardInterrupt):
+        print(f"MLflow     {mlflow}\ndashboard  {dashboard} (asks for the token in ~/.ray/auth_token)", flush=True)
+        signal.pause()
+    return 0
+
+
+def _follow(given: argparse.Namespace) -> int:
+    from search.cluster import jobs
+
+    with jobs.connected(cluster=given.cluster, address=given.address) as at:
+        return jobs.stop(at, given.job) if given.stop else jobs.follow(at, given.job)
+
+
+def _check(given: argparse.Namespace) -> int:
+    from search.cluster.file import read
+
+    print(f"{given.cluster}: cluster {read(given.cluster).name} is in order")
+    return 0
+
+
+def _aws(given: argparse.Namespace) -> int:
+    from search.cluster import aws
+    from search.cluster.file import read
+
+    for line in aws.prepare(read(given.cluster), bucket=given.bucket, ssh_from=given.ssh_from):
+        print(line, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
