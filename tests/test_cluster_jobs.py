@@ -28,6 +28,7 @@ def dashboard():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_JOB_STOP_WAIT_TIME_S", "60")
         patch.setenv("RAY_worker_niceness", "0")
+        patch.setenv("PATH", f"{sys.prefix}/bin:{os.environ['PATH']}")  # a job's python is the cluster's
         ports = {"dashboard_port": port, "dashboard_agent_listen_port": agent_port}
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": True, **ports})
         yield f"http://127.0.0.1:{port}"

@@ -97,10 +97,10 @@ def seen(lab, cluster, space):
     assert made.returncode == 0, made.stderr
     (lab.home(LAPTOP) / ".ray/auth_token").chmod(0o600)
     seen.token = (lab.home(LAPTOP) / ".ray/auth_token").read_text().strip()
-    seen.up = lab.run(LAPTOP, "ray", "up", "-y", cluster, "--no-config-cache")
+    seen.up = lab.run(LAPTOP, "ray", "up", "-y", cluster, "--no-config-cache", timeout=400)
     assert seen.up.returncode == 0, seen.up.stdout + seen.up.stderr
     took("ray up")
-    until(lambda: alive(lab) == 3, "three nodes are up", 120)
+    until(lambda: alive(lab) == 3, "three nodes are up", 240)
     took("all nodes up")
 
     seen.strangers, seen.friends = intruders(lab, seen.token)
@@ -123,9 +123,9 @@ def seen(lab, cluster, space):
         assert study.poll() is None, (lab.folder / "study.err").read_text()
         return False
 
-    until(lambda: ended() or (seen.folder / JOURNAL).is_file(), "the study has begun", 120)
+    until(lambda: ended() or (seen.folder / JOURNAL).is_file(), "the study has begun", 240)
     record = Record.open(seen.folder)
-    until(lambda: ended() or set(trainers(record)) & set(WORKERS), "a worker trains beyond a rung", 180)
+    until(lambda: ended() or set(trainers(record)) & set(WORKERS), "a worker trains beyond a rung", 300)
     took("a worker trains")
     lost = next(name for name in WORKERS if name in trainers(record))
     seen.cut, seen.lost = trainers(record)[lost], lost
@@ -136,14 +136,14 @@ def seen(lab, cluster, space):
         180,
     )
     took("the cut trial goes on elsewhere")
-    seen.code = study.wait(timeout=300)
+    seen.code = study.wait(timeout=600)
     seen.out, seen.err = ((lab.folder / f"study.{name}").read_text() for name in ("out", "err"))
     took("the study ends")
 
     lab.start(lost)
-    until(lambda: alive(lab) == 3, "the machine whose power was cut is back in the cluster", 180)
+    until(lambda: alive(lab) == 3, "the machine whose power was cut is back in the cluster", 300)
     took("the cut machine is back")
-    seen.down = lab.run(LAPTOP, "ray", "down", "-y", cluster)
+    seen.down = lab.run(LAPTOP, "ray", "down", "-y", cluster, timeout=400)
     took("ray down")
     until(
         lambda: not any(left := [of_ray(lab, name) for name in (HEAD, *WORKERS)]) or print(left),
