@@ -22,12 +22,13 @@ from ray import tune
 
 from benchmarks import tiny_study
 from benchmarks.figure import Figure
+from search.connection import cluster
 from search.driver import Options, run_study, trial_spec
 from search.nodes import slots
 from search.record import Record
 from search.space import Space
 from search.trial import TrainingTrial
-from search.tuner import Tuner, cluster, quiet_tune
+from search.tuner import Tuner, quiet_tune
 
 LIMIT_S = 0.05
 

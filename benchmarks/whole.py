@@ -19,11 +19,12 @@ from ray import tune
 
 from benchmarks.figure import Figure
 from mgc.datasets import open_dataset
+from search.connection import cluster
 from search.driver import trial_spec
 from search.nodes import slots
 from search.record import Record
 from search.space import Space
-from search.tuner import cluster, quiet_tune
+from search.tuner import quiet_tune
 
 SPACE = Path(__file__).parents[1] / "spaces" / "se_ratio.yaml"
 

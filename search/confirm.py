@@ -23,6 +23,7 @@ from mgc.splits import Part
 from search.candidates import Candidate, candidates, space_of
 from search.checkpoints import where_weights
 from search.confirmed import Confirmed, confirmed, folder_of
+from search.connection import cluster
 from search.display import Display
 from search.driver import Options as StudyOptions
 from search.driver import header as study_header
@@ -42,7 +43,7 @@ from search.space import Space
 from search.study import Budget
 from search.tracking import Tracker, default_uri
 from search.trial import TrainingTrial
-from search.tuner import Tuner, cluster
+from search.tuner import Tuner
 
 TRAIN_PARTS: Mapping[str, tuple[Part, ...]] = {"train": ("train",), "train+val": ("train", "validation")}
 

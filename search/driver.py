@@ -21,6 +21,7 @@ import torch
 from search import checkpoints, warmstart
 from search.checkpoints import checkpoint_folder
 from search.commit import commit
+from search.connection import cluster
 from search.copies import Copier
 from search.cost import Limits, Meter
 from search.display import Display
@@ -41,7 +42,7 @@ from search.storage import Folder, bring_back, checked
 from search.study import Slots
 from search.tracking import NoTracker, Tracker, default_uri
 from search.trial import TrainingTrial
-from search.tuner import Tuner, cluster
+from search.tuner import Tuner
 
 VERSIONS_OF = ("mgc-search", "torch", "ray", "optuna", "mlflow", "librosa", "numpy")
 

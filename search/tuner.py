@@ -6,23 +6,18 @@ a new driver rebuilds ASHA's rungs from the record, and running trials go on fro
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import re
-import signal
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import ray
 from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_parser
-from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import SearchAlgorithm
 from ray.tune.stopper import Stopper
 
@@ -30,6 +25,7 @@ from mgc.config import ConfigError
 from search.journal import RecordError
 from search.objectives import Objectives
 from search.record import Proposal, Record, TrialRecord
+from search.rungs import asha, number_of, restore_rungs, trial_id
 from search.study import Budget, Slots
 
 MAX_WORKER_LOSSES = 3
@@ -49,54 +45,6 @@ class Proposer(Protocol):
 
     def propose(self, number: int) -> Proposal: ...
     def tell(self, trial: TrialRecord) -> None: ...
-
-
-@contextmanager
-def cluster(address: str | None, *, num_gpus: int | None = None) -> Iterator[bool]:
-    """Connected to the Ray cluster at `address` (`auto`, `HOST:PORT`), or to one of this process's own; whether it is
-    its own.
-    """
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    own: dict[str, Any] = {} if address not in (None, "local") else {"num_gpus": num_gpus, "include_dashboard": False}
-    logging.getLogger("ray").setLevel(logging.ERROR)  # how its own tokens and dashboards work is not our users' news
-    try:
-        with _own_sigterm():
-            ray.init(address=address, ignore_reinit_error=True, configure_logging=False, log_to_driver=False, **own)
-    except ConnectionError as error:
-        raise ConfigError(f"no Ray cluster answers at {address or 'RAY_ADDRESS'}: {error}", "address") from None
-    try:
-        node = ray._private.worker._global_node
-        yield node is not None and node.is_head()
-    finally:
-        with _no_garbage_collected():
-            ray.shutdown()
-
-
-@contextmanager
-def _no_garbage_collected() -> Iterator[None]:
-    """Ray ends the process, without a word, when a reference of its own dies in another thread while it shuts down:
-    what Tune left in cycles would, whenever the collector happens to run in the thread that talks to MLflow.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-@contextmanager
-def _own_sigterm() -> Iterator[None]:
-    """Keep this process's handler of SIGTERM: `ray.init` puts one of its own there, which exits without a word."""
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    except SystemExit:  # Ray's handler had its moment
-        raise KeyboardInterrupt from None
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, before)
 
 
 class Tuner:
@@ -125,7 +73,7 @@ class Tuner:
         self.slots, self.trials = slots, trials
         self.changed, self.stop = changed, stop
         self.at_once = at_once or (lambda: slots.count)
-        self.scheduler = self._scheduler()
+        self.scheduler = asha(budget, objectives)
         self.hopeless: str | None = None
         """Why no trial of this study can succeed, once the first ones have all failed alike."""
         self.blocked: str | None = None
@@ -169,19 +117,6 @@ class Tuner:
                 raise_on_failed_trial=False,
                 verbose=0,
             )
-
-    def _scheduler(self) -> TrialScheduler:
-        """ASHA with one bracket where the budget has rungs. Its clock is our epoch: Ray's own starts again at 1."""
-        if not self.budget.rungs():
-            return FIFOScheduler()  # type: ignore[no-untyped-call]
-        return ASHAScheduler(
-            time_attr="metrics/epoch",
-            metric=f"metrics/{self.objectives.metric}",
-            mode=self.objectives.mode,
-            grace_period=self.budget.min_epochs,
-            max_t=self.budget.full,
-            reduction_factor=self.budget.reduction_factor,
-        )
 
     def _report(self, number: int, result: Mapping[str, Any]) -> bool:
         """Keep what a trial's step brought: where it runs, its epoch's metrics. Returns whether the epoch is new."""
@@ -371,49 +306,12 @@ class _Polite(Stopper):
         return {}
 
 
-def restore_rungs(
-    scheduler: TrialScheduler, record: Record, budget: Budget, end: Callable[[int], None]
-) -> list[TrialRecord]:
-    """Tell ASHA every report of the record, in the order in which they came. Returns the trials still to run.
-
-    A running trial whose last report already decided its end, though the driver died before writing that down, is
-    ended now by the same decision.
-    """
-    trials = {trial.number: trial for trial in record.trials()}
-    stubs = {number: Trial("stub", trial_id=trial_id(number), stub=True) for number in trials}
-    nobody: Any = None  # ASHA asks nothing of a controller
-    for stub in stubs.values():
-        scheduler.on_trial_add(nobody, stub)
-    decided = set()
-    for number, epoch in sorted(_reports(trials.values()), key=lambda report: report[1]["order"]):
-        result = {f"metrics/{name}": value for name, value in epoch.items()}
-        if scheduler.on_trial_result(nobody, stubs[number], result) == TrialScheduler.STOP:
-            decided.add(number)
-    running = [trial for trial in trials.values() if trial.state == "running"]
-    ended = [trial for trial in running if trial.number in decided or trial.last.get("epoch") == budget.full]
-    for trial in ended:
-        end(trial.number)
-    return [trial for trial in running if trial not in ended]
-
-
-def _reports(trials: Iterable[TrialRecord]) -> Iterator[tuple[int, Mapping[str, float]]]:
-    return ((trial.number, epoch) for trial in trials if trial.reuse is None for epoch in trial.epochs)
-
-
 def common_failure(ended: list[TrialRecord]) -> str | None:
     """The reason for which the first trials of a study all failed; None while there is hope."""
     if len(ended) < SAME_FAILURES or any(trial.state != "failed" for trial in ended):
         return None
     reasons = {trial.reason for trial in ended[:SAME_FAILURES]}
     return reasons.pop() if len(reasons) == 1 else None
-
-
-def trial_id(number: int) -> str:
-    return f"{number:05d}"
-
-
-def number_of(trial: Trial) -> int:
-    return int(trial.trial_id)
 
 
 def quiet_tune() -> None:

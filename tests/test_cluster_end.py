@@ -10,7 +10,7 @@ pytestmark = pytest.mark.slow
 ENDED_WHILE_COLLECTING = """
 import gc, sys, threading
 import ray
-from search.tuner import cluster
+from search.connection import cluster
 
 def litter():
     leaving.wait()

@@ -10,7 +10,9 @@ HEAVY = {"torch", "ray", "optuna", "mlflow", "librosa", "soundfile", "ruamel", "
 ADDRESSES = {
     "optuna": {"search/journal.py", "search/record.py", "search/sampler.py"},
     "ray": {
+        "search/connection.py",
         "search/nodes.py",
+        "search/rungs.py",
         "search/tuner.py",
         "search/trial.py",
         "search/cluster/file.py",

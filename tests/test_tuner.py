@@ -19,6 +19,7 @@ from ray.tune.search import SearchAlgorithm
 from search.journal import RecordError, locked
 from search.objectives import Objectives, means
 from search.record import Record, has_begun
+from search.rungs import restore_rungs, trial_id
 from search.sampler import Sampler
 from search.space import Space
 from search.study import Budget, Slots
@@ -28,8 +29,6 @@ from search.tuner import (
     BlockedError,
     Tuner,
     common_failure,
-    restore_rungs,
-    trial_id,
 )
 
 pytestmark = pytest.mark.slow

@@ -73,8 +73,8 @@ def _preflight(given: argparse.Namespace) -> int:
         return jobs.run(words, module="search.cluster", name="preflight", environment={}, **where)
 
     from search.cluster.preflight import check, report
+    from search.connection import cluster
     from search.storage import checked
-    from search.tuner import cluster
 
     storage = None if given.storage is None else checked(given.storage)
     with cluster("auto"):
