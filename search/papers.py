@@ -46,8 +46,9 @@ class Ours:
 
     @property
     def interval(self) -> Interval:
-        """Mean and Student's t over the runs; its ends are unknown for a single one."""
-        return over_seeds(self.values)
+        """Mean and Student's t over the runs; its ends are unknown for a single one. All but minutes are shares."""
+        found = over_seeds(self.values)
+        return found if self.metric == "train_minutes" else found.within(0, 1)
 
     def __str__(self) -> str:
         return str(self.interval)

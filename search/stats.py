@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,14 @@ class Interval:
     @property
     def is_known(self) -> bool:
         return math.isfinite(self.low) and math.isfinite(self.high)
+
+    def within(self, low: float, high: float) -> Interval:
+        """The part of it where the estimated value can be at all: few repeats reach beyond 0 and 1 in an accuracy.
+
+        >>> str(Interval(mean=0.5, low=-0.2, high=1.2).within(0, 1))
+        '0.500 [0.000, 1.000]'
+        """
+        return replace(self, low=max(self.low, low), high=min(self.high, high)) if self.is_known else self
 
     def __str__(self) -> str:
         return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]" if self.is_known else f"{self.mean:.3f}"

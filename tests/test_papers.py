@@ -21,7 +21,7 @@ from search import papers
 from search.document import read_file
 from search.domains import contains, domain
 from search.figures import Figure, config_for, figures
-from search.papers import ours_of
+from search.papers import Ours, ours_of
 from search.record import Proposal, Record
 from search.run import overrides, parser
 from search.space import Space
@@ -189,6 +189,7 @@ def test_ours_is_the_mean_over_seeds_with_students_interval(tmp_path: Path) -> N
     ours = ours_of(of, [record])
     assert ours is not None
     assert ours.values == tuple(scores) and (ours.metric, ours.split) == ("val_accuracy", "clip (leaky)")
+    assert Ours(values=(0.1, 0.9), metric="val_f1", study="s", dataset="d", split="track").interval.low == 0.0
     low, high = scipy.stats.t.interval(0.95, 2, loc=0.63, scale=scipy.stats.sem(scores))
     assert (ours.interval.low, ours.interval.high) == pytest.approx((low, high))
 
