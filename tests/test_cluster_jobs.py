@@ -27,6 +27,7 @@ def dashboard():
     port, agent_port = free_port(), free_port()  # the usual ones may be another cluster's on this machine
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_JOB_STOP_WAIT_TIME_S", "60")
+        patch.setenv("RAY_raylet_start_wait_time_s", "180")
         patch.setenv("RAY_worker_niceness", "0")
         patch.setenv("PATH", f"{sys.prefix}/bin:{os.environ['PATH']}")  # a job's python is the cluster's
         ports = {"dashboard_port": port, "dashboard_agent_listen_port": agent_port}
@@ -47,13 +48,13 @@ def ended(*words, cwd):
 
 def test_a_study_goes_on_when_it_is_left_and_can_be_stopped_and_gone_on_with(dashboard, tmp_path):
     space, out = tiny_study.write_space(tmp_path, trials=3), tmp_path / "runs"
-    words = [space, "--address", dashboard, "--out", out, "--offline", "--set", "budget.epochs=1500"]
+    words = [space, "--address", dashboard, "--out", out, "--offline", "--set", "budget.epochs=500"]
     with (tmp_path / "said").open("wb") as said:
         env = {**os.environ, "PYTHONPATH": str(ROOT)}
         first = subprocess.Popen(
             command("search.run", *words, "--name", "s"), cwd=tmp_path, env=env, stdout=said, stderr=said
         )
-    until(lambda: first.poll() is not None or epochs(out / "s") > 5, "it trains", 120)
+    until(lambda: first.poll() is not None or epochs(out / "s") > 5, "it trains", 300)
     first.send_signal(signal.SIGINT)
     assert first.wait(timeout=30) == 130
     left = (tmp_path / "said").read_text()

@@ -146,7 +146,7 @@ def seen(lab, cluster, space):
     seen.down = lab.run(LAPTOP, "ray", "down", "-y", cluster, timeout=400)
     took("ray down")
     until(
-        lambda: not any(left := [of_ray(lab, name) for name in (HEAD, *WORKERS)]) or print(left),
+        lambda: not any(of_ray(lab, name) for name in (HEAD, *WORKERS)),
         "no process of Ray is left",
         90,
     )
@@ -168,7 +168,7 @@ def of_ray(lab, name):
     return [line for line in lab.processes(name) if any(mark in line for mark in marks)]
 
 
-START = "import ray; ray.init('{}', log_to_driver=False); print(ray.get(ray.remote(len).remote('abc')))"
+START = "import ray; ray.init('{}', log_to_driver=False); print(ray.get(ray.remote(lambda: 3).remote()))"
 INTRUSIONS = {
     "GCS": START.format("HEAD:6379"),
     "Ray client": START.format("ray://HEAD:10001"),

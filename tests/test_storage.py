@@ -167,7 +167,8 @@ def test_a_storage_that_is_away_is_said_once_and_holds_nothing_up(tmp_path, monk
 def test_studies_of_other_spaces_stay_where_they_are(tmp_path):
     new_record(tmp_path / "shared", "se_ratio-001")
     new_record(tmp_path / "shared", "se_ratio-002")
-    new_record(tmp_path / "shared", "se_ratio_two-001")
+    for name in ("se_ratio_two-001", "se_ratio-001-confirm"):
+        new_record(tmp_path / "shared", name)
     new_record(tmp_path / "shared", "mine")
     new_record(tmp_path / "out", "se_ratio-002")
     storage, out = str(tmp_path / "shared"), tmp_path / "out"

@@ -122,7 +122,9 @@ def follow(at: Cluster, job: str) -> int:
                 return _exit_code(at.client, job)
     except KeyboardInterrupt:
         print(detached(at, job), file=sys.stderr)
-        return EXIT_INTERRUPTED
+    except (OSError, RuntimeError) as error:  # requests' and aiohttp's, when the tunnel or the laptop's network is gone
+        print(f"lost sight of the cluster: {' '.join(str(error).split())}\n{detached(at, job)}", file=sys.stderr)
+    return EXIT_INTERRUPTED
 
 
 def stop(at: Cluster, job: str) -> int:
