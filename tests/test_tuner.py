@@ -19,7 +19,7 @@ from ray.tune.search import SearchAlgorithm
 from search.journal import RecordError, locked
 from search.objectives import Objectives, means
 from search.record import Record, has_begun
-from search.rungs import restore_rungs, trial_id
+from search.rungs import asha, restore_rungs, trial_id
 from search.sampler import Sampler
 from search.space import Space
 from search.study import Budget, Slots
@@ -298,9 +298,9 @@ def test_a_decision_that_was_not_written_down_is_made_again(study):
     folder.mkdir()
     (folder / "record.log").write_bytes(b"".join(lines[:end]))
     ended = []
-    asha = tuner._scheduler()
+    scheduler = asha(tuner.budget, tuner.objectives)
 
-    rerun = restore_rungs(asha, Record.open(folder), tuner.budget, ended.append)
+    rerun = restore_rungs(scheduler, Record.open(folder), tuner.budget, ended.append)
 
     assert ended == [stopped.number]
     assert rerun == []
