@@ -8,7 +8,6 @@ import random
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -482,16 +481,13 @@ def test_each_of_many_values_is_checked(written: Any) -> None:
         Space.load(written(text))
 
 
-def test_checking_imports_nothing_heavy_and_is_quick() -> None:
+def test_checking_imports_nothing_heavy() -> None:
     code = (
         "import sys; from search import Space; Space.load('spaces/se_ratio.yaml')\n"
         "print([name for name in ('torch', 'ray', 'optuna', 'mlflow', 'pandas') if name in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=SPACES.parent, capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
-    start = time.perf_counter()
-    Space.load(SPACES / "se_ratio.yaml")
-    assert time.perf_counter() - start < 0.5
 
 
 # ---- the schema
