@@ -6,6 +6,7 @@ Three make the cluster, one is the laptop, and a stranger has a place on the net
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -211,7 +212,10 @@ def jobs_api(lab, token):
 @pytest.mark.parametrize("door", INTRUSIONS)
 def test_a_stranger_is_not_let_in_and_who_has_the_token_is(seen, door):
     refused, welcome = seen.strangers[door], seen.friends[door]
-    assert refused.returncode != 0 and "3" not in refused.stdout.split(), refused
+    assert refused.returncode == 1, refused
+    assert re.match(r"(ConnectionError|urllib.error.URLError): ", refused.stderr.strip().splitlines()[-1]), (
+        refused.stderr
+    )
     assert welcome.returncode == 0 and "3" in welcome.stdout.split(), welcome.stderr
 
 
