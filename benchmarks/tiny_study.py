@@ -12,6 +12,7 @@ import numpy as np
 import soundfile
 
 from search.record import Record
+from search.rerun import TIMES
 
 SR = 8000
 SPACE = """\
@@ -33,8 +34,6 @@ search: {{trials: {trials}, seed: 1}}
 budget: {{min_epochs: 1, max_epochs: 9, reduction_factor: 3}}
 resources: {{cpus_per_trial: {cpus}}}
 """
-TIMES = frozenset({"order", "seconds", "clips_per_s"})
-"""What an epoch's record holds that no two runs share."""
 
 
 def write_space(folder: Path, *, trials: int, cpus_per_trial: int = 1) -> Path:

@@ -13,6 +13,7 @@ import soundfile
 
 from search.objectives import Objectives
 from search.record import Record
+from search.rerun import TIMES
 
 SR = 8000
 
@@ -197,9 +198,7 @@ def test_a_trial_that_is_run_again_scores_the_same(space, tmp_path):
         assert run(space, "--name", name, "--set", "budget.epochs=2", cwd=tmp_path).returncode == 0
     first, second = (
         {
-            (t.params["r"], t.seed): [
-                {k: v for k, v in e.items() if k not in ("seconds", "clips_per_s", "order")} for e in t.epochs
-            ]
+            (t.params["r"], t.seed): [{k: v for k, v in e.items() if k not in TIMES} for e in t.epochs]
             for t in Record.open(tmp_path / "runs" / name).trials()
         }
         for name in ("a", "b")

@@ -14,10 +14,10 @@ from tiny_dataset import CLIPS, PARAMS, SMALL_NETWORK, write_tracks
 from mgc.datasets import open_dataset
 from search import checkpoints
 from search.checkpoints import CHECKPOINT
+from search.rerun import TIMES
 from search.trial import TrainingTrial
 
 EPOCHS = 4
-TIMES = ("seconds", "clips_per_s", "val_seconds_per_clip")
 
 
 @pytest.fixture(scope="module")
