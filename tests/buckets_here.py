@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -29,6 +30,8 @@ def bucket_server() -> Iterator[str]:
         for name, value in {**own, "AWS_ENDPOINT_URL": endpoint}.items():
             patch.setenv(name, value)
         try:
+            # What servers of this process held before, it still holds: moto keeps one account for all of them.
+            urllib.request.urlopen(urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST")).close()
             where = {"LocationConstraint": REGION}
             boto3.client("s3").create_bucket(Bucket=BUCKET.removeprefix("s3://"), CreateBucketConfiguration=where)
             yield endpoint
