@@ -37,7 +37,8 @@ def dashboard():
 
 
 def command(module, *words):
-    return [sys.executable, "-m", module, *map(str, words)]
+    """As a terminal starts it: tests in a shell's background, and so their children, would ignore Ctrl-C."""
+    return ["env", "--default-signal=INT", sys.executable, "-m", module, *map(str, words)]
 
 
 def ended(*words, cwd):
