@@ -9,6 +9,8 @@ import yaml
 
 from search.cluster import file
 
+pytestmark = pytest.mark.slow  # each case goes through Ray's own check of such files
+
 ROOT = Path(__file__).parents[1]
 AWS, ONPREM = ROOT / "cluster.yaml", ROOT / "cluster-onprem.yaml"
 

@@ -9,6 +9,8 @@ from search.record import Record
 from search.sampler import MAX_PROPOSALS, STARTUP_TRIALS, Sampler
 from search.space import Space
 
+GP = pytest.param("gp", marks=pytest.mark.slow)  # fitting takes seconds
+
 SPACE = """
 params: {model: se_cnn, r: {uniform: [2, 64]}}
 search:
@@ -60,7 +62,7 @@ def study(tmp_path):
     return run
 
 
-@pytest.mark.parametrize("name", ["tpe", "gp", "random", "qmc"])
+@pytest.mark.parametrize("name", ["tpe", GP, "random", "qmc"])
 def test_what_a_limit_forbids_is_proposed_again_until_it_is_kept(study, name):
     record = study(name, FEW, STARTUP_TRIALS + 4)
     assert all(trial.params["r"] >= 10_000 / FEW for trial in record.trials())
@@ -76,7 +78,7 @@ def test_where_no_network_keeps_the_limit_trials_end_untrained(study):
         assert trial.infeasible.endswith(" > 1")
 
 
-@pytest.mark.parametrize("name", ["tpe", "gp"])
+@pytest.mark.parametrize("name", ["tpe", GP])
 def test_a_study_that_was_interrupted_proposes_the_same(study, name):
     def states(number):
         return "stopped" if number % 3 == 1 else "complete"
