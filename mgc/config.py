@@ -359,7 +359,7 @@ def config_error(detail: ErrorDetails, known: Iterable[str] = ()) -> ConfigError
 
 
 def _is_union_tag(part: int | str) -> bool:
-    return isinstance(part, str) and ("[" in part or part in ("int", "float", "str"))
+    return isinstance(part, str) and ("[" in part or part in ("int", "float", "str", "constrained-int"))
 
 
 def _immutable(value: Any) -> Any:

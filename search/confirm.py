@@ -11,7 +11,7 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from mgc.config import ConfigError, Vote
 from mgc.metrics import Predictions
 from mgc.saved import save_model
 from mgc.splits import Part
+from search import sharing
 from search.candidates import Candidate, candidates, space_of
 from search.checkpoints import where_weights
 from search.confirmed import Confirmed, confirmed, folder_of
@@ -94,6 +95,7 @@ def confirm(study: str, options: Options) -> Confirmed | None:
     out = options.out.absolute()
     original = Record.open(out / study)
     space = space_of(original)
+    space = replace(space, resources=sharing.known(original, space.resources))
     ground = prepare(space, device="cpu", precision=original.header["precision"], progress=not options.quiet)
     check_data(original, ground.header()["digests"])
     _check_test_part(ground)

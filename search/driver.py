@@ -11,14 +11,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from search import checkpoints, warmstart
+from search import checkpoints, sharing, warmstart
 from search.checkpoints import checkpoint_folder
 from search.commit import commit
 from search.connection import cluster
@@ -188,8 +188,10 @@ def _search(parts: _Parts) -> str | None:
     with cluster(options.address, num_gpus=options.num_gpus) as is_own:
         if not is_own:
             _check_nodes(parts)
-        share = slots(space.resources)
-        ground = _prepared(space, record, parts.display, share)
+        ground = _prepared(space, record, parts.display, slots(space.resources))
+        share = slots(ground.space.resources)
+        for line in (*plan_lines(ground, share), f"disk: weights of the best {space.resources.keep} trials are kept"):
+            parts.display.line(line)
         _warm_up(record, ground, options.warm_start, parts.display)
         parts.tracker.touch()
         meter = Meter(record, rates, options.limits, parts.display.line)
@@ -242,7 +244,9 @@ def outcome_of(record: Record, uri: str) -> Outcome:
 
 
 def _prepared(space: Space, record: Record, display: Display, share: Slots) -> Ground:
-    """The data of a study, opened, its features built, and what they are written into the record."""
+    """The data of a study, opened, its features built, and what they are written into the record; and of its resources
+    what only those can decide.
+    """
     precision = record.header.get("precision") or _precision_elsewhere(share)
     device = "cuda" if share.gpus else "cpu"
     ground = prepare(space, device=device, precision=precision, progress=not display.quiet)
@@ -252,9 +256,8 @@ def _prepared(space: Space, record: Record, display: Display, share: Slots) -> G
     for note in notes:
         display.line(note)
     record.note("header", {**record.header, **ground.header(), "notes": notes})
-    for line in (*plan_lines(ground, share), f"disk: weights of the best {space.resources.keep} trials are kept"):
-        display.line(line)
-    return ground
+    resources = sharing.decide(ground, record, share, display.line)
+    return replace(ground, space=replace(ground.space, resources=resources))
 
 
 def _precision_elsewhere(share: Slots) -> str | None:

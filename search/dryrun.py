@@ -33,6 +33,8 @@ def dry_run(space: Space) -> None:
         print(f"  {note}")
     for line in (*_samples(ground), *plan_lines(ground, _slots(space))):
         print(line)
+    if space.resources.trials_per_gpu == "auto":
+        print("trials_per_gpu auto: decided when the study starts, on a card (here counted as 1)")
 
 
 def _samples(ground: Ground) -> Iterator[str]:
@@ -51,5 +53,5 @@ def _slots(space: Space) -> Slots:
         cpus=os.cpu_count() or 1,
         gpus=torch.cuda.device_count(),
         cpus_per_trial=space.resources.cpus_per_trial,
-        trials_per_gpu=space.resources.trials_per_gpu,
+        trials_per_gpu=space.resources.known_per_gpu,
     )

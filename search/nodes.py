@@ -39,7 +39,7 @@ def slots(resources: Resources) -> Slots:
         cpus=cpus or 1.0,
         gpus=gpus,
         cpus_per_trial=resources.cpus_per_trial,
-        trials_per_gpu=resources.trials_per_gpu,
+        trials_per_gpu=resources.known_per_gpu,
         is_growing=(cpus, gpus) != (there.get("CPU", 0.0), there.get("GPU", 0.0)),
     )
 

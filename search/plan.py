@@ -19,7 +19,7 @@ from mgc.datasets import Dataset
 from mgc.models import network_config
 from mgc.train import best_device
 from search.prepare import Ground
-from search.study import Budget, Slots
+from search.study import Budget, Slots, share_bytes
 from search.tables import duration
 
 TRACK_SECONDS = 30.0
@@ -93,8 +93,8 @@ def hours(seconds: float) -> str:
 def _memory_share(slots: Slots) -> str:
     if not slots.gpus or not torch.cuda.is_available():
         return ""
-    share = torch.cuda.get_device_properties(0).total_memory / slots.trials_per_gpu / 2**30
-    return f", {share:.1f} GiB each"
+    share = share_bytes(torch.cuda.get_device_properties(0).total_memory, slots.trials_per_gpu)
+    return f", {share / 2**30:.1f} GiB each"
 
 
 def expected_epochs(budget: Budget) -> float:

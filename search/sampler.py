@@ -30,7 +30,9 @@ from search.record import Proposal, TrialRecord
 from search.space import Space
 
 STARTUP_TRIALS = 10
-"""Results that a Bayesian sampler waits for, at least; until then proposals spread over the space."""
+"""Results that a Bayesian sampler waits for, at least, and one for each param that varies: of fewer it would settle on
+the first model that did well. Until then proposals spread over the space.
+"""
 
 MAX_PROPOSALS = 100
 """Times that params are proposed for one trial until their network keeps the study's limits; then it is not trained."""
@@ -63,7 +65,7 @@ class Sampler:
         self.space = space
         self.objectives = space.search.objectives
         self._network_key, self._metrics_of = network_key, known
-        self._startup = max(STARTUP_TRIALS, 2 * slots)
+        self._startup = max(STARTUP_TRIALS, 2 * slots, len(space.varying))
         self._grid = space.grid() if space.search.sampler == "grid" else None
         self._study = optuna.create_study(
             directions=["maximize" if mode == "max" else "minimize" for mode in self.objectives.modes]

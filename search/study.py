@@ -173,12 +173,43 @@ class Budget(Section):
         return self.model_dump(exclude={"epochs"} if self.epochs is None else set(type(self).keys()) - {"epochs"})
 
 
+def number_or_auto(value: Any) -> Any:
+    """Raise a ValueError (pydantic's way) for a text that is not `auto`."""
+    if isinstance(value, str) and value != "auto":
+        raise ValueError(f"must be a number or auto, got {value!r}")
+    return value
+
+
 class Resources(Section):
     """What one trial may use."""
 
     cpus_per_trial: Annotated[int, Field(ge=1, le=1024, description="CPU cores, and threads of torch")] = 1
-    trials_per_gpu: Annotated[int, Field(ge=1, le=64, description="trials that share one GPU and its memory")] = 1
+    trials_per_gpu: Annotated[
+        Annotated[int, Field(ge=1, le=64)] | Literal["auto"],
+        BeforeValidator(number_or_auto),
+        Field(
+            description="trials that share one GPU and its memory; auto is what fits of the largest config, measured"
+        ),
+    ] = 1
     keep: Annotated[int, Field(ge=1, le=10_000, description="of so many of the best trials the weights stay")] = 3
+
+    @property
+    def known_per_gpu(self) -> int:
+        """Trials that share one GPU as far as is decided: `auto` is one until it is (search.sharing)."""
+        return 1 if self.trials_per_gpu == "auto" else self.trials_per_gpu
+
+
+CUDA_CONTEXT_BYTES = 600 << 20
+"""Memory of a card that each process takes beside its tensors; generous, so that a share is never promised twice."""
+
+
+def share_bytes(total_bytes: int, num_trials: int) -> int:
+    """What each of so many processes may allocate: the card less all their contexts, divided. 0 where there is nothing.
+
+    >>> share_bytes(80 << 30, 4) / 2**30
+    19.4...
+    """
+    return max(0, (total_bytes - num_trials * CUDA_CONTEXT_BYTES) // num_trials)
 
 
 @dataclass(frozen=True, kw_only=True)

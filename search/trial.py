@@ -25,13 +25,12 @@ from search import checkpoints
 from search.checkpoints import CheckpointError
 from search.objectives import SECONDS_PER_CLIP, means
 from search.prepare import trial_config
+from search.sharing import limit_memory
 
 CHECKPOINT_EVERY_S = 30.0
 """Seconds of training that a lost worker costs at most, the epoch that it was in aside."""
 TRAIN: tuple[Part, ...] = ("train",)
 """What a trial is trained on unless it is told otherwise."""
-CUDA_CONTEXT_BYTES = 600 << 20
-"""Memory of a card that each process takes beside its tensors; generous, so that a share is never promised twice."""
 
 
 class TrainingTrial(tune.Trainable):
@@ -48,7 +47,7 @@ class TrainingTrial(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         torch.set_num_threads(config["threads"])
-        _limit_gpu_memory(config["gpu_trials"])
+        limit_memory(config["gpu_trials"])
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -168,13 +167,3 @@ def reason(error: Exception) -> str:
         return "out of host memory"
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _limit_gpu_memory(gpu_trials: int) -> None:
-    """Hold this process to its share of the card. The limit counts allocations only, while each process's CUDA
-    context takes memory beside them: a share is (total - N contexts) / N.
-    """
-    if torch.cuda.is_available() and gpu_trials > 1:
-        _, total = torch.cuda.mem_get_info()
-        share = (total - gpu_trials * CUDA_CONTEXT_BYTES) / gpu_trials
-        torch.cuda.set_per_process_memory_fraction(max(share / total, 0.01))

@@ -13,6 +13,7 @@ from search.record import Record
 from search.sampler import STARTUP_TRIALS, Sampler, at, distribution, stored, suggest
 from search.space import Space
 
+SIZES = ("clip_seconds", "r")
 R = "params: {model: se_cnn, r: {uniform: [2, 64]}}\n"
 
 
@@ -100,6 +101,18 @@ def test_the_start_grows_with_what_runs_at_once(space_of, record):
     spread = Sampler(space_of(R, "search.sampler=qmc"), network)
     many = Sampler(space_of(R), network, slots=30)
     assert [many.propose(n).params for n in range(40)] == [spread.propose(n).params for n in range(40)]
+
+
+def test_the_start_grows_with_what_varies(space_of, record):
+    """Sixteen shares: as many results are waited for, and the next proposal is the sampler's own."""
+    names = ["dropout", "dense_dropout", "label_smoothing", "weight_decay", "l1_penalty", "beta1", "beta2", "eps", "lr"]
+    names += ["time_mask_width", "freq_mask_width", "mixup_alpha", "gain_db", "noise_snr_db", "clip_seconds", "r"]
+    many = ", ".join(f"{name}: {{uniform: {'[3, 9]' if name in SIZES else '[0.1, 0.9]'}}}" for name in names)
+    space = f"params: {{model: se_cnn, modality: both, {many}}}\n"
+    proposed = run(Sampler(space_of(space), network), record, 18)
+    spread = Sampler(space_of(space, "search.sampler=qmc"), network)
+    same = [proposal.params == spread.propose(number).params for number, proposal in enumerate(proposed)]
+    assert same == [True] * 16 + [False] * 2
 
 
 def test_a_network_trained_before_gets_the_next_seed(space_of, record):
