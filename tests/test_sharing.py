@@ -1,4 +1,4 @@
-"""How trials share a GPU: arithmetic everywhere, the study's way with a card that Ray was only told of, and a real one."""
+"""How trials share a GPU: the arithmetic, a study with a card that Ray was only told of, and a real card."""
 
 from types import SimpleNamespace
 
