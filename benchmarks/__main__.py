@@ -15,7 +15,19 @@ import platform
 from datetime import date
 from pathlib import Path
 
-from benchmarks import features, first_epoch, growth, memory, overhead, tracking_calls, training, trials, whole
+from benchmarks import (
+    features,
+    first_epoch,
+    gpu,
+    growth,
+    memory,
+    overhead,
+    quality,
+    tracking_calls,
+    training,
+    trials,
+    whole,
+)
 from benchmarks.figure import Figure, table
 
 PARTS = {
@@ -28,6 +40,8 @@ PARTS = {
     "overhead": overhead.figures,
     "tracking": tracking_calls.figures,
     "growth": growth.figures,
+    "quality": quality.figures,
+    "gpu": gpu.figures,
 }
 REAL = Path(__file__).parents[2] / "shared" / "data" / "gtzan_mini"
 RESULTS = Path(__file__).parent / "RESULTS.md"

@@ -37,10 +37,10 @@ def figures(data: str, *, quick: bool) -> Iterator[Figure]:
     )
 
 
-def write_features(path: Path, num_tracks: int) -> Path:
-    """An .npz of random features, in steps of 1/255, which one byte holds."""
+def write_features(path: Path, num_tracks: int, *, bins: int = BINS, frames: int = FRAMES) -> Path:
+    """An .npz of random features, in steps of 1/255, which one byte holds; of four genres."""
     generator = np.random.default_rng(0)
-    x_MFT = generator.integers(0, 256, (num_tracks, BINS, FRAMES)).astype(np.uint8)
+    x_MFT = generator.integers(0, 256, (num_tracks, bins, frames), dtype=np.uint8)
     track_id = np.array([f"genre{number % 4}.{number:05}" for number in range(num_tracks)])
     genre = np.array([f"genre{number % 4}" for number in range(num_tracks)])
     np.savez(path, features=x_MFT, track_id=track_id, genre=genre)

@@ -1,15 +1,18 @@
 """An RBF SVM on statistics of log-mel clips with summed votes: what a network must beat on the same tracks.
 
-    python -m benchmarks.svm --data gtzan_logmel_64x500.npz
+    python -m benchmarks.svm --data gtzan_logmel_64x500.npz --against runs/gtzan_honest-001-confirm
 
 The split is the networks' own. C and gamma are chosen by the validation tracks, among those listed here; then the test
-part is opened, once, for the chosen pair, which like the networks is trained on the train part alone. Shape suffixes:
-N clips, M tracks, F mel bands, T frames, D statistics, G genres.
+part is opened, once, for the chosen pair, which like the networks is trained on the train part, or on that and
+validation. `--against` is a confirmation's folder: its configs are compared with the SVM, paired by track. Shape
+suffixes: S seeds, N clips, M tracks, F mel bands, T frames, D statistics, G genres.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +25,9 @@ from sklearn.svm import SVC
 from mgc.clips import Clips, open_clips
 from mgc.config import DataConfig, training_config
 from mgc.splits import Part
-from search.stats import over_tracks
+from search.confirm import TRAIN_PARTS
+from search.confirmed import ConfirmedConfig, confirmed
+from search.stats import Interval, difference, over_both, over_tracks, verdict
 
 Array = npt.NDArray[Any]
 
@@ -57,6 +62,14 @@ def described(clips: Clips, part: Part) -> Described:
     return Described(np.concatenate([statistics(x_NFT) for x_NFT in pictures]), y_N, track_N, y_N[first_clip_M])
 
 
+def joined(a: Described, b: Described) -> Described:
+    """The clips of two parts as one; tracks of the second count on."""
+    track_N = np.concatenate([a.track_N, b.track_N + len(a.y_M)])
+    return Described(
+        np.concatenate([a.x_ND, b.x_ND]), np.concatenate([a.y_N, b.y_N]), track_N, np.concatenate([a.y_M, b.y_M])
+    )
+
+
 def fitted(train: Described, c: float, gamma: float) -> Pipeline:
     machine = SVC(C=c, gamma=gamma / train.x_ND.shape[1], cache_size=1000)
     return make_pipeline(StandardScaler(), machine).fit(train.x_ND, train.y_N)
@@ -69,6 +82,13 @@ def right(machine: Pipeline, part: Described) -> Array:
     return machine.classes_[sum_MG.argmax(axis=1)] == part.y_M
 
 
+def paired(config: ConfirmedConfig, right_M: Array, track_ids: Sequence[str]) -> Interval:
+    """Accuracy of a config's trainings minus that of the one SVM, by the same tracks whatever their order."""
+    place = {track_id: index for index, track_id in enumerate(track_ids)}
+    mine_M = right_M[[place[track_id] for track_id in config.said_S[0].track_ids]]
+    return difference(config.right_SM, np.broadcast_to(mine_M, config.right_SM.shape))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.svm", description="An RBF SVM on log-mel statistics.")
     parser.add_argument("--data", required=True, help="name, folder or .npz file of the dataset")
@@ -76,6 +96,8 @@ def main() -> None:
     parser.add_argument("--n-mels", type=int, default=64)
     parser.add_argument("--clip-seconds", type=float, default=5.0)
     parser.add_argument("--clips", type=int, default=6, help="clips per track")
+    parser.add_argument("--train-on", choices=TRAIN_PARTS, default="train")
+    parser.add_argument("--against", type=Path, help="folder of a confirmation (search.confirm) on the same tracks")
     given = parser.parse_args()
     data = DataConfig.checked({"dataset": given.data, "split": given.split})
     params = {"n_mels": given.n_mels, "clip_seconds": given.clip_seconds, "clips_per_track": given.clips}
@@ -83,14 +105,24 @@ def main() -> None:
     clips = open_clips(config, parts=("train", "validation", "test"), progress=False)
     train, validation = described(clips, "train"), described(clips, "validation")
     print(f"{given.data}, split {clips.split.label}: {len(train.y_N)} train clips of {train.x_ND.shape[1]} statistics")
-    found: dict[tuple[float, float], float] = {}
+    scores: dict[tuple[float, float], float] = {}
     for pair in ((c, gamma) for gamma in GAMMA for c in C):
-        found[pair] = float(right(fitted(train, *pair), validation).mean())
-        print(f"C {pair[0]:g}, gamma {pair[1]:g} / D: validation {found[pair]:.3f}", flush=True)
-    best = max(found, key=lambda pair: found[pair])
-    accuracy = over_tracks(right(fitted(train, *best), described(clips, "test"))[None])
-    print(f"chosen: C {best[0]:g}, gamma {best[1]:g} / D, validation {found[best]:.3f} of {len(validation.y_M)} tracks")
-    print(f"test accuracy by track: {accuracy} at 95 %, {clips.num_tracks('test')} tracks")
+        scores[pair] = float(right(fitted(train, *pair), validation).mean())
+        print(f"C {pair[0]:g}, gamma {pair[1]:g} / D: validation {scores[pair]:.3f}", flush=True)
+    best = max(scores, key=lambda pair: scores[pair])
+    if given.train_on != "train":
+        train = joined(train, validation)
+    right_M = right(fitted(train, *best), described(clips, "test"))
+    print(
+        f"chosen: C {best[0]:g}, gamma {best[1]:g} / D, validation {scores[best]:.3f} of {len(validation.y_M)} tracks"
+    )
+    print(f"trained on {given.train_on}, {len(train.y_N)} clips")
+    print(f"test accuracy by track: {over_tracks(right_M[None])} at 95 %, {len(right_M)} tracks")
+    if given.against is None or (found := confirmed(given.against)) is None:
+        return
+    for network in found.configs:
+        said = verdict(network.name, "the SVM", paired(network, right_M, clips.track_ids("test")))
+        print(f"{over_both(network.right_SM)} trained on {found.train_on}: {said}")
 
 
 if __name__ == "__main__":

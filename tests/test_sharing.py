@@ -1,5 +1,6 @@
 """How trials share a GPU: the arithmetic, a study with a card that Ray was only told of, and a real card."""
 
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -7,13 +8,15 @@ import ray
 import torch
 from tiny_dataset import CLIPS, PARAMS, SMALL_NETWORK, write_tracks
 
-from benchmarks import tiny_study
+from benchmarks import gpu, tiny_study
+from benchmarks.memory import write_features
 from mgc.config import ConfigError
 from mgc.cutting import clip_shape
 from mgc.datasets import open_dataset
 from search import sharing
 from search.driver import Options, run_study
 from search.prepare import prepare
+from search.record import Record
 from search.sharing import MOST, SPARE, Peak, fitting, largest, needed_bytes
 from search.space import Space
 from search.study import CUDA_CONTEXT_BYTES, Resources
@@ -120,6 +123,19 @@ def test_without_a_card_that_can_be_asked_there_is_one_trial_on_it(tmp_path, cap
         "peak": None,
     }
     assert "trials_per_gpu auto: 1, since no card could be asked" in capfd.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_shared_cards_counts_what_its_study_did(tmp_path):
+    """On whatever device there is, with few clips and a small network."""
+    data = write_features(tmp_path / "random.npz", 16, bins=gpu.BINS, frames=gpu.FRAMES)
+    small = ["search.trials=2", "budget.epochs=2", "params.channels=[2, 2, 2, 2, 2]"]
+    run = gpu.measure(data, tmp_path, "2", small)
+    record = Record.open(tmp_path / "2")
+    assert [trial.params["clip_overlap"] for trial in record.trials("complete")] == [0.5, 0.5]
+    assert run.trials == 2 and run.clips_per_s * run.seconds == pytest.approx(2 * 2 * 19 * 8)  # of 16 tracks half
+    assert 0 < run.of_matrix_rate < 1
+    assert (run.load is None) == (shutil.which("nvidia-smi") is None)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
