@@ -330,9 +330,12 @@ def test_the_crnn_and_its_half_keep_the_first_of_their_blocks(name: str) -> None
     assert model_class(name).checked({"num_blocks": 2}).smallest_picture() == (8, 4)
 
 
+BATCH_NORM_FIRST = [nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d, nn.ReLU]
+
+
 def test_batch_norm_of_the_se_cnn_stands_between_convolution_and_activation() -> None:
     blocks = layers_of("se_cnn", nn.Sequential, batch_norm=True)[1:]
-    assert [[type(layer) for layer in block][:3] for block in blocks] == [[nn.Conv2d, nn.BatchNorm2d, nn.ReLU]] * 5
+    assert [[type(layer) for layer in block][:4] for block in blocks] == [BATCH_NORM_FIRST] * 5
     assert layers_of("se_cnn", nn.BatchNorm2d) == []
 
 

@@ -117,8 +117,10 @@ class CNN3Config(NetworkConfig):
     def _dense(self, width: int, num_genres: int) -> list[nn.Module]:
         from torch import nn
 
+        from mgc.models.dropout import Dropout
+
         hidden = [layer for pair in pairwise((width, *self.units)) for layer in (nn.Linear(*pair), nn.ReLU())]
-        return [nn.Dropout(self.dropout), *hidden, nn.Linear((width, *self.units)[-1], num_genres)]
+        return [Dropout(self.dropout), *hidden, nn.Linear((width, *self.units)[-1], num_genres)]
 
 
 class CNN4Config(CNN3Config):

@@ -122,6 +122,7 @@ class CRNNConfig(ConvolutionsConfig):
     def architecture(self, shape: ClipShape, num_genres: int) -> nn.Module:
         from torch import nn
 
+        from mgc.models.dropout import Dropout
         from mgc.models.layers import ColumnSequence, LastState
 
         channels, rows, _ = self.maps(shape)
@@ -129,7 +130,7 @@ class CRNNConfig(ConvolutionsConfig):
             self.convolutions(shape),
             ColumnSequence(),
             LastState(channels * rows, self.gru_units, self.gru_layers),
-            nn.Dropout(self.gru_dropout),
+            Dropout(self.gru_dropout),
             nn.Linear(self.gru_units, num_genres),
         )
 

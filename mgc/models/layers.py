@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mgc.config import ClipShape
+from mgc.models.dropout import Dropout
 from mgc.models.network import Activation, Head
 
 Batch = Tensor | tuple[Tensor, Tensor]
@@ -236,7 +237,7 @@ class LSTMLayer(nn.Module):
     def __init__(self, features: int, units: int, *, dropout: float, last_only: bool) -> None:
         super().__init__()
         self.last_only = last_only
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.lstm = nn.LSTM(features, units, batch_first=True)
         self.norm = BatchNorm(units)
 
@@ -298,11 +299,18 @@ def conv_block(
     batch_norm: Literal["none", "before", "after"] = "none",
     dropout: float = 0.0,
 ) -> nn.Sequential:
-    """Convolution that keeps the size, activation, max-pool, dropout; batch norm before or after the activation."""
+    """Convolution that keeps the size, activation, max-pool, dropout; batch norm before or after the activation.
+
+    A ReLU with no batch norm behind it comes after the pool, where there are fewer values: the same bit for bit.
+    """
     norm = [] if batch_norm == "none" else [nn.BatchNorm2d(channels_out)]
-    middle = [*norm, activation] if batch_norm == "before" else [activation, *norm]
-    last = [nn.Dropout(dropout)] if dropout else []
-    return nn.Sequential(same_conv(channels_in, channels_out, kernel), *middle, nn.MaxPool2d(pool), *last)
+    pooled = nn.MaxPool2d(pool)
+    if batch_norm == "after":
+        middle = [activation, *norm, pooled]
+    else:
+        middle = [*norm, pooled, activation] if isinstance(activation, nn.ReLU) else [*norm, activation, pooled]
+    last = [Dropout(dropout)] if dropout else []
+    return nn.Sequential(same_conv(channels_in, channels_out, kernel), *middle, *last)
 
 
 def he_normal_(network: nn.Module, slope: float) -> None:

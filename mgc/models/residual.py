@@ -86,11 +86,14 @@ class ResidualConfig(NetworkConfig):
         """The convolution with what follows it: batch norm, ELU, dropout."""
         from torch import nn
 
-        return nn.Sequential(convolution, nn.BatchNorm2d(self.num_maps), nn.ELU(), nn.Dropout(self.dropout))
+        from mgc.models.dropout import Dropout
+
+        return nn.Sequential(convolution, nn.BatchNorm2d(self.num_maps), nn.ELU(), Dropout(self.dropout))
 
     def _dense(self, inputs: int, units: int) -> nn.Module:
         from torch import nn
 
+        from mgc.models.dropout import Dropout
         from mgc.models.layers import BatchNorm
 
-        return nn.Sequential(nn.Linear(inputs, units, bias=False), BatchNorm(units), nn.ELU(), nn.Dropout(self.dropout))
+        return nn.Sequential(nn.Linear(inputs, units, bias=False), BatchNorm(units), nn.ELU(), Dropout(self.dropout))

@@ -76,13 +76,14 @@ class SECNNConfig(NetworkConfig):
     def architecture(self, shape: ClipShape, num_genres: int) -> nn.Module:
         from torch import nn
 
+        from mgc.models.dropout import Dropout
         from mgc.models.layers import FrontEnd, flat
 
         channels = self.channels[self.num_blocks - 1]
         vector, width = flat(self.head, (channels, *pooled((shape.rows, shape.columns), self._pools())))
         inputs = (shape.channels, *self.channels[:-1])
         blocks = [self._block(number, inputs[number - 1]) for number in range(1, self.num_blocks + 1)]
-        drop = [nn.Dropout(self.dense_dropout)] if self.dense_dropout else []
+        drop = [Dropout(self.dense_dropout)] if self.dense_dropout else []
         return nn.Sequential(FrontEnd(shape), *blocks, vector, *drop, nn.Linear(width, num_genres))
 
     def structure(self) -> Hashable:

@@ -78,6 +78,7 @@ class ShallowConfig(NetworkConfig):
     def architecture(self, shape: ClipShape, num_genres: int) -> nn.Module:
         from torch import nn
 
+        from mgc.models.dropout import Dropout
         from mgc.models.layers import FrontEnd, Parallel, he_normal_
 
         network = nn.Sequential(
@@ -88,7 +89,7 @@ class ShallowConfig(NetworkConfig):
             ),
             nn.Linear(self.dense_inputs(shape), self.units),
             nn.LeakyReLU(self.slope),
-            nn.Dropout(self.dropout),
+            Dropout(self.dropout),
             nn.Linear(self.units, num_genres),
         )
         if self.initialization == "he_normal":
@@ -99,9 +100,10 @@ class ShallowConfig(NetworkConfig):
         """Convolution, batch norm if chosen, Leaky ReLU, max-pool, dropout; flattened."""
         from torch import nn
 
+        from mgc.models.dropout import Dropout
         from mgc.models.layers import same_conv
 
         norm = [nn.BatchNorm2d(self.num_maps)] if self.batch_norm else []
         conv = same_conv(channels_in, self.num_maps, kernel)
-        drop = [nn.Dropout(self.conv_dropout)] if self.conv_dropout else []
+        drop = [Dropout(self.conv_dropout)] if self.conv_dropout else []
         return nn.Sequential(conv, *norm, nn.LeakyReLU(self.slope), nn.MaxPool2d(pool), *drop, nn.Flatten())
