@@ -26,8 +26,8 @@ __all__ = ["Batch", "Clips", "clip_shape", "open_clips"]
 RESIDENT_SHARE = 0.2
 """A store stays on the GPU if it takes at most this share of the memory free there: several trials may share one."""
 
-STATISTICS_BATCH = 256
-"""Clips of which statistics are summed at once."""
+STATISTICS_BATCH = 16
+"""Clips of which statistics are summed at once: what that takes in double precision, a process keeps."""
 
 
 class Batch(NamedTuple):
