@@ -83,15 +83,12 @@ def main() -> None:
     prepare(space, device="cpu").open_clips()  # the features, before both cores want them
     names = list(space.varying)
     configs = space.sample(given.configs)
-    known = set()
-    if given.curves.is_file():
-        with given.curves.open(newline="") as file:
-            known = {int(row["config"]) for row in csv.DictReader(file)}
-    else:
+    known = read(given.curves, space).params if given.curves.is_file() else ()
+    if not known:
         given.curves.write_text(",".join(("config", *names, *SCORES)) + "\n")
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
-        left = [number for number in range(given.configs) if number not in known]
+        left = [n for n in range(given.configs) if {name: configs[n][name] for name in names} not in known]
         running = {pool.submit(curve, space, configs[number]): number for number in left}
         for done in as_completed(running):
             number, rows = running[done], done.result()

@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from mgc.clips import Clips, open_clips
-from mgc.config import DataConfig, training_config
+from mgc.config import ConfigError, DataConfig, training_config
 from mgc.splits import Part
 from search.confirm import TRAIN_PARTS
 from search.confirmed import ConfirmedConfig, confirmed
@@ -85,6 +85,8 @@ def right(machine: Pipeline, part: Described) -> Array:
 def paired(config: ConfirmedConfig, right_M: Array, track_ids: Sequence[str]) -> Interval:
     """Accuracy of a config's trainings minus that of the one SVM, by the same tracks whatever their order."""
     place = {track_id: index for index, track_id in enumerate(track_ids)}
+    if set(place) != set(config.said_S[0].track_ids):
+        raise ConfigError("the confirmation's test tracks are others than these", "split")
     mine_M = right_M[[place[track_id] for track_id in config.said_S[0].track_ids]]
     return difference(config.right_SM, np.broadcast_to(mine_M, config.right_SM.shape))
 
@@ -99,6 +101,9 @@ def main() -> None:
     parser.add_argument("--train-on", choices=TRAIN_PARTS, default="train")
     parser.add_argument("--against", type=Path, help="folder of a confirmation (search.confirm) on the same tracks")
     given = parser.parse_args()
+    against = None if given.against is None else confirmed(given.against)
+    if given.against is not None and (against is None or against.train_on != given.train_on):
+        parser.error(f"--against {given.against} must be a finished confirmation trained on {given.train_on}")
     data = DataConfig.checked({"dataset": given.data, "split": given.split})
     params = {"n_mels": given.n_mels, "clip_seconds": given.clip_seconds, "clips_per_track": given.clips}
     config = training_config({**PARAMS, **params}, data=data, epochs=1)
@@ -118,11 +123,9 @@ def main() -> None:
     )
     print(f"trained on {given.train_on}, {len(train.y_N)} clips")
     print(f"test accuracy by track: {over_tracks(right_M[None])} at 95 %, {len(right_M)} tracks")
-    if given.against is None or (found := confirmed(given.against)) is None:
-        return
-    for network in found.configs:
+    for network in against.configs if against is not None else ():
         said = verdict(network.name, "the SVM", paired(network, right_M, clips.track_ids("test")))
-        print(f"{over_both(network.right_SM)} trained on {found.train_on}: {said}")
+        print(f"{over_both(network.right_SM)}: {said}")
 
 
 if __name__ == "__main__":

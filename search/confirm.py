@@ -11,7 +11,7 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from mgc.config import ConfigError, Vote
 from mgc.metrics import Predictions
 from mgc.saved import save_model
 from mgc.splits import Part
-from search import sharing
 from search.candidates import Candidate, candidates, space_of
 from search.checkpoints import where_weights
 from search.confirmed import Confirmed, confirmed, folder_of
@@ -31,6 +30,7 @@ from search.driver import header as study_header
 from search.driver import trial_spec
 from search.finishing import MODEL, about, spec_of, trained
 from search.journal import JOURNAL, locked
+from search.measuring import decided
 from search.mlflow_model import FOLDER, export_model
 from search.nodes import slots
 from search.predictions import file_of_test, keep
@@ -40,7 +40,6 @@ from search.record import Proposal, Record, TrialRecord
 from search.report import send, write_report
 from search.resume import check_data, is_finished
 from search.signals import StopRequest, stop_signals
-from search.space import Space
 from search.study import Budget
 from search.tracking import Tracker, default_uri
 from search.trial import TrainingTrial
@@ -95,7 +94,6 @@ def confirm(study: str, options: Options) -> Confirmed | None:
     out = options.out.absolute()
     original = Record.open(out / study)
     space = space_of(original)
-    space = replace(space, resources=sharing.known(original, space.resources))
     ground = prepare(space, device="cpu", precision=original.header["precision"], progress=not options.quiet)
     check_data(original, ground.header()["digests"])
     _check_test_part(ground)
@@ -164,7 +162,7 @@ def _run(original: Record, record: Record, ground: Ground, uri: str, options: Op
         try:
             with suppress(KeyboardInterrupt):
                 tracker.start()
-                _train(record, ground.space, display, tracker, options, stop)
+                _train(record, ground, display, tracker, options, stop)
             status = "FINISHED" if is_finished(record) else "KILLED"
             if is_finished(record):
                 open_test(original, record, display.line)
@@ -178,7 +176,7 @@ def _run(original: Record, record: Record, ground: Ground, uri: str, options: Op
 
 
 def _train(
-    record: Record, space: Space, display: Display, tracker: Tracker, options: Options, stop: StopRequest
+    record: Record, ground: Ground, display: Display, tracker: Tracker, options: Options, stop: StopRequest
 ) -> None:
     """Run the trainings that are left, as trials of Ray."""
     if is_finished(record):
@@ -189,8 +187,9 @@ def _train(
         tracker.touch(number)
         display.update(record.trials())
 
+    space = ground.space
     with cluster(options.address):
-        share = slots(space.resources)
+        share = slots(decided(ground, record, slots(space.resources), display.line))
 
         def spec(trial: TrialRecord) -> dict[str, Any]:
             train_on = TRAIN_PARTS[confirms["train_on"]]

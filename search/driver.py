@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from search import checkpoints, sharing, warmstart
+from search import checkpoints, measuring, warmstart
 from search.checkpoints import checkpoint_folder
 from search.commit import commit
 from search.connection import cluster
@@ -114,7 +114,12 @@ def run_study(space: Space, options: Options) -> Outcome:
         record = Record.open(folder)
         remarks += [f"changed since the study began: {change}" for change in check_space(record, space)]
         trials = num_trials(record, space, given=options.trials_given)
-        now = {"trials": trials, "reference": dict(space.reference), **_place(storage, folder.name)}
+        now = {
+            "trials": trials,
+            "reference": dict(space.reference),
+            "resources": space.resources.model_dump(mode="json"),
+            **_place(storage, folder.name),
+        }
         record.note("header", {**record.header, **now})
         if is_finished(record) and not record.notes().get("open", True):
             return outcome_of(record, uri)
@@ -244,8 +249,8 @@ def outcome_of(record: Record, uri: str) -> Outcome:
 
 
 def _prepared(space: Space, record: Record, display: Display, share: Slots) -> Ground:
-    """The data of a study, opened, its features built, and what they are written into the record; and of its resources
-    what only those can decide.
+    """The data of a study, opened, its features built, what they are written into the record, and `trials_per_gpu`
+    decided where it is `auto`.
     """
     precision = record.header.get("precision") or _precision_elsewhere(share)
     device = "cuda" if share.gpus else "cpu"
@@ -256,7 +261,7 @@ def _prepared(space: Space, record: Record, display: Display, share: Slots) -> G
     for note in notes:
         display.line(note)
     record.note("header", {**record.header, **ground.header(), "notes": notes})
-    resources = sharing.decide(ground, record, share, display.line)
+    resources = measuring.decided(ground, record, share, display.line)
     return replace(ground, space=replace(ground.space, resources=resources))
 
 

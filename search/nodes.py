@@ -66,6 +66,17 @@ def has_bf16() -> bool:
     return not kinds & WITHOUT_BF16
 
 
+def cards() -> list[str]:
+    """The kinds of GPU that are there, by Ray's names for them."""
+    return sorted(name for name in ray.cluster_resources() if name.startswith("accelerator_type:"))  # type: ignore[no-untyped-call]
+
+
+def cores_per_card() -> int:
+    """CPU cores for each GPU on the node with the fewest, of those that have GPUs; 1 at least."""
+    having = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU")]  # type: ignore[no-untyped-call]
+    return max(1, min((int(has.get("CPU", 1) // has["GPU"]) for has in having), default=1))
+
+
 def rates() -> Rates:
     """GPUs and dollars per hour of the nodes that are there."""
     alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]

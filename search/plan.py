@@ -19,7 +19,8 @@ from mgc.datasets import Dataset
 from mgc.models import network_config
 from mgc.train import best_device
 from search.prepare import Ground
-from search.study import Budget, Slots, share_bytes
+from search.sharing import share_bytes
+from search.study import Budget, Slots
 from search.tables import duration
 
 TRACK_SECONDS = 30.0
@@ -48,6 +49,8 @@ def plan_lines(ground: Ground, slots: Slots) -> Iterator[str]:
     likely = f"; about {hours(likely_s)} hours as ASHA stops them" if space.budget.rungs() else ""
     clips = _range([f"{train:,}" for train, _ in sorted(epochs)])
     spread = _range([duration(seconds) for seconds in sorted(seconds for _, seconds in epochs)])
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()  # the trials share what this process does not hold
     yield f"time: {spread} for an epoch of {clips} clips, {hours(most_s)} hours for all trials{likely}"
 
 
@@ -150,7 +153,7 @@ def _pass_s(
     config: TrainingConfig, model: torch.nn.Module, shape: ClipShape, count: int, device: torch.device
 ) -> float:
     """Seconds forward and back, which grow with the clips."""
-    x = _random_clips(shape, count, device)
+    x = random_clips(shape, count, device)
     started = time.perf_counter()
     with torch.autocast(device.type, torch.bfloat16, enabled=config.optimizer.precision == "bf16"):
         logits_BG = model(x)
@@ -178,7 +181,8 @@ def _update_s(model: torch.nn.Module) -> float:
     return time.perf_counter() - started
 
 
-def _random_clips(shape: ClipShape, count: int, device: torch.device) -> torch.Tensor | tuple[torch.Tensor, ...]:
+def random_clips(shape: ClipShape, count: int, device: torch.device) -> torch.Tensor | tuple[torch.Tensor, ...]:
+    """A batch as a model of this shape takes it."""
     picture_BCFT = torch.rand(count, 1, shape.bins, shape.frames, device=device)
     wave_BS = torch.rand(count, shape.samples, device=device) * 2 - 1
     match shape.modality:

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from mgc.config import Section
 from mgc.wording import nearest
 from search.objectives import COSTS, Mode, Objectives, listed, mean_name
+from search.sharing import MOST
 
 Sampler = Literal["tpe", "random", "grid", "gp", "qmc"]
 Metric = Literal[
@@ -185,7 +186,7 @@ class Resources(Section):
 
     cpus_per_trial: Annotated[int, Field(ge=1, le=1024, description="CPU cores, and threads of torch")] = 1
     trials_per_gpu: Annotated[
-        Annotated[int, Field(ge=1, le=64)] | Literal["auto"],
+        Annotated[int, Field(ge=1, le=MOST)] | Literal["auto"],
         BeforeValidator(number_or_auto),
         Field(
             description="trials that share one GPU and its memory; auto is what fits of the largest config, measured"
@@ -195,21 +196,8 @@ class Resources(Section):
 
     @property
     def known_per_gpu(self) -> int:
-        """Trials that share one GPU as far as is decided: `auto` is one until it is (search.sharing)."""
+        """Trials that share one GPU as far as is decided: `auto` is one until it is (search.measuring)."""
         return 1 if self.trials_per_gpu == "auto" else self.trials_per_gpu
-
-
-CUDA_CONTEXT_BYTES = 600 << 20
-"""Memory of a card that each process takes beside its tensors; generous, so that a share is never promised twice."""
-
-
-def share_bytes(total_bytes: int, num_trials: int) -> int:
-    """What each of so many processes may allocate: the card less all their contexts, divided. 0 where there is nothing.
-
-    >>> share_bytes(80 << 30, 4) / 2**30
-    19.4...
-    """
-    return max(0, (total_bytes - num_trials * CUDA_CONTEXT_BYTES) // num_trials)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,7 @@ from search import checkpoints
 from search.checkpoints import CheckpointError
 from search.objectives import SECONDS_PER_CLIP, means
 from search.prepare import trial_config
-from search.sharing import limit_memory
+from search.sharing import share_bytes
 
 CHECKPOINT_EVERY_S = 30.0
 """Seconds of training that a lost worker costs at most, the epoch that it was in aside."""
@@ -47,7 +47,7 @@ class TrainingTrial(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         torch.set_num_threads(config["threads"])
-        limit_memory(config["gpu_trials"])
+        _limit_gpu_memory(config["gpu_trials"])
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -167,3 +167,10 @@ def reason(error: Exception) -> str:
         return "out of host memory"
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _limit_gpu_memory(gpu_trials: int) -> None:
+    """Hold this process to its share of its card, if it has one."""
+    if torch.cuda.is_available() and gpu_trials > 1:
+        _, total_bytes = torch.cuda.mem_get_info()
+        torch.cuda.set_per_process_memory_fraction(max(share_bytes(total_bytes, gpu_trials) / total_bytes, 0.01))

@@ -13,7 +13,7 @@ ADDRESSES = {
         "search/connection.py",
         "search/nodes.py",
         "search/rungs.py",
-        "search/sharing.py",
+        "search/measuring.py",
         "search/tuner.py",
         "search/trial.py",
         "search/cluster/file.py",

@@ -9,7 +9,7 @@ from ray.tune.schedulers import FIFOScheduler
 
 from benchmarks import quality
 from benchmarks.joint_curves import CONFIGS, CURVES, SCORES, SPACE, Curves, read
-from benchmarks.quality import Course, Nearest, PlainOptuna, RaysOptuna, domains, ratio, replay, times
+from benchmarks.quality import Course, Nearest, PlainOptuna, RaysOptuna, domains, never, ratio, replay, times
 from search.rungs import asha
 from search.space import Space
 
@@ -52,16 +52,17 @@ def test_the_nearest_to_a_recorded_config_is_itself(space, curves):
 def test_without_stopping_every_trial_runs_whole_two_at_a_time(space, curves):
     searcher = Listed(curves)
     course = replay(searcher, FIFOScheduler(), curves, Nearest(space, curves), 10)
-    assert course.at_s == (9, 9, 18, 18, 27, 27, 36, 36, 45, 45)
+    assert course.at_s == (9, 9, 18, 18, 27, 27, 36, 36, 45, 45) and course.end_s == 45
     assert course.score == pytest.approx(curves.val_CE[:10, -1])
     assert searcher.told == [(number, 9, True) for number in range(10)]
 
 
 def test_asha_stops_at_its_rungs_what_a_count_by_hand_stops(space, curves):
     searcher = Listed(curves)
-    replay(searcher, asha(space.budget, space.search.objectives), curves, Nearest(space, curves), 40)
+    course = replay(searcher, asha(space.budget, space.search.objectives), curves, Nearest(space, curves), 40)
     ends = {number: epoch for number, epoch, _ in searcher.told}
     assert set(ends.values()) == {1, 3, 9}
+    assert course.at_s[-1] <= course.end_s <= sum(ends.values()) / 2 + 9
     rung, expected = [], []
     for number in range(40):  # all reach the first rung, in the order of their starts
         score = curves.val_CE[number, 0]
@@ -86,13 +87,12 @@ def test_what_others_propose_lies_in_the_space(space, searcher_of):
     assert isinstance(proposed["channels"], list) and 0 <= proposed["dropout"] <= 0.5
 
 
-def test_the_time_is_when_the_first_trial_within_a_point_of_the_patient_best_ends():
-    of = {
-        quality.PATIENT: [Course(at_s=(10.0, 20.0, 30.0), score=(0.5, 0.9, 0.7))],
-        "fast": [Course(at_s=(1.0, 2.0, 3.0), score=(0.6, 0.88, 0.895))],
-        "never": [Course(at_s=(1.0,), score=(0.6,))],
-    }
-    assert [times(of, method)[0] for method in of] == [20.0, 3.0, np.inf]
+def test_the_time_is_when_the_first_trial_within_a_point_of_the_final_best_ends():
+    patient = [Course(at_s=(10.0, 20.0, 30.0), score=(0.5, 0.9, 0.7), end_s=30.0)]
+    fast = [Course(at_s=(1.0, 2.0, 3.0), score=(0.6, 0.88, 0.885), end_s=4.0)]
+    assert times(patient) == [20.0] and times(fast) == [2.0]
+    assert never(fast, patient) == 1 and never(patient, fast) == 0
+    assert [fast[0].held(second) for second in (0.5, 1.0, 2.5, 9.0)] == [0.0, 0.6, 0.88, 0.885]
 
 
 def test_a_ratio_of_medians_with_its_interval():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.svm import Described, fitted, joined, paired, right, statistics
+from mgc.config import ConfigError
 
 RNG = np.random.default_rng(0)
 
@@ -45,3 +46,7 @@ def test_a_network_and_the_svm_are_paired_by_track_whatever_their_order():
     )
     gap = paired(same, right_M, names)
     assert (gap.mean, gap.low, gap.high) == (0, 0, 0)
+    same.right_SM[:] = 1
+    assert paired(same, right_M, names).mean == pytest.approx(1 - right_M.mean())
+    with pytest.raises(ConfigError, match="the confirmation's test tracks are others"):
+        paired(same, right_M[1:], names[1:])

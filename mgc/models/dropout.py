@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-STEPS = 1 << 16
+LEVELS = 1 << 16
 """Chances are multiples of one part in so many: four values take theirs from one random number of 64 bits."""
 
 
 class Dropout(nn.Dropout):
     """In training each value is 0 with probability p, else 1 / (1 - p) times itself (Srivastava et al. 2014), by
-    draws from torch's global generator of its device. On a CPU p is taken to the nearest of STEPS.
+    draws from torch's global generator of its device. On a CPU p, less than 1, is taken to the nearest of LEVELS.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -22,10 +22,10 @@ class Dropout(nn.Dropout):
 
 def mask_like(x: Tensor, p: float) -> Tensor:
     """0 or 1 / (1 - p) for each value of x, in its type; dense in its memory format, wherever it is a view."""
-    lost = min(round(p * STEPS), STEPS - 1)
+    num_dropped = min(round(p * LEVELS), LEVELS - 1)
     num = x.numel()
     chance_N = torch.empty(-(-num // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)[:num]
     mask = torch.empty_like(x)
     in_memory_N = mask.as_strided((num,), (1,))
-    torch.ge(chance_N, lost - STEPS // 2, out=in_memory_N).mul_(STEPS / (STEPS - lost))
+    torch.ge(chance_N, num_dropped - LEVELS // 2, out=in_memory_N).mul_(LEVELS / (LEVELS - num_dropped))
     return mask
