@@ -25,6 +25,10 @@ VOTES: Mapping[str, Vote] = {"val_accuracy_sum": "sum", "val_accuracy_majority":
 """The vote of the metrics that name one; `val_accuracy` has the trial's own."""
 
 
+MOST_NAMED = 4
+"""Params that a sentence names of a config."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     """The sentences, and what nobody may overlook when reading them."""
@@ -64,9 +68,16 @@ def nothing(trials: Sequence[TrialRecord], by: Objectives) -> str:
     return f"No trial of {len(trials)} used its whole budget, so there is no answer{why}."
 
 
-def named(varying: Mapping[str, object]) -> str:
-    """A config by what varies: `r = 31.43`; `the config` where nothing does."""
-    return ", ".join(f"{name} = {brief(value)}" for name, value in varying.items()) or "the only config"
+def named(varying: Mapping[str, object], most: int | None = MOST_NAMED) -> str:
+    """A config by what varies, in a sentence by the first params of many (`most` None: by all).
+
+    >>> named({"r": 31.4283}), named({}), named(dict.fromkeys("abcdef", 1))
+    ('r = 31.43', 'the only config', 'a = 1, b = 1, c = 1 and 3 more params')
+    """
+    parts = [f"{name} = {brief(value)}" for name, value in varying.items()]
+    if most is None or len(parts) <= most:
+        return ", ".join(parts) or "the only config"
+    return f"{', '.join(parts[: most - 1])} and {len(parts) - most + 1} more params"
 
 
 def best_interval(record: Record, best: TrialRecord, heading: Heading) -> Interval | None:

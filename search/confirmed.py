@@ -16,7 +16,7 @@ import numpy as np
 
 from mgc.config import Vote
 from mgc.metrics import Predictions
-from search.answer import Answer, named, right
+from search.answer import MOST_NAMED, Answer, named, right
 from search.journal import JOURNAL, RecordError
 from search.overview import Heading, finite_score
 from search.predictions import file_of_test, kept
@@ -43,8 +43,11 @@ class ConfirmedConfig:
 
     @property
     def name(self) -> str:
+        """What varies in it; of many params only the first, after its rank in the search."""
         label = named(self.varying)
-        return f"{label} (default)" if self.role == REFERENCE and self.varying else label
+        if self.role == REFERENCE:
+            return f"{label} (default)" if self.varying else label
+        return f"{self.role} of the search ({label})" if len(self.varying) > MOST_NAMED else label
 
     @cached_property
     def right_SM(self) -> Floats:  # noqa: N802 (a tensor's name carries its shape)
@@ -120,7 +123,7 @@ class Confirmed:
 
 def _sentence(text: str) -> str:
     """A verdict as the beginning of a sentence; a param's name keeps its case."""
-    return text[0].upper() + text[1:] if text.startswith("no ") else text
+    return text[0].upper() + text[1:] if text.startswith(("no ", "best ")) else text
 
 
 def folder_of(study: Path, train_on: str) -> Path:

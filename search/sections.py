@@ -63,7 +63,14 @@ def opened_remark(of: Material) -> str:
 def _confirmed_table(found: Confirmed) -> Table:
     columns = ["config", "role", "seeds", "accuracy, over seeds", "over tracks", "macro F1"]
     rows = [
-        [c.name, c.role, str(len(c.trials)), str(c.accuracy), str(c.accuracy_over_tracks), str(c.by(c.vote, "f1"))]
+        [
+            named(c.varying, None),
+            c.role,
+            str(len(c.trials)),
+            str(c.accuracy),
+            str(c.accuracy_over_tracks),
+            str(c.by(c.vote, "f1")),
+        ]
         + [str(c.by(vote)) for vote in VOTES]
         for c in found.configs
     ]
