@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,8 @@ COLORS: Mapping[State, str] = {"complete": "#1b7837", "stopped": "#d9a441", "fai
 DPI = 110
 WIDE, SMALL = (7.2, 3.6), (4.8, 3.6)
 MAX_GENRE_LABELS = 24
+NAME_WIDTH = 36
+"""Characters of a config's name on a line."""
 
 Stairs = Mapping[str, Mapping[str, Sequence[float]]]
 """Param -> network -> lowest and highest value of the param that makes it."""
@@ -258,8 +261,10 @@ def pictures(shown: Sequence[tuple[str, np.ndarray]]) -> Figure:
 
 def intervals(rows: Sequence[tuple[str, Interval, Sequence[float]]], label: str) -> Figure:
     """A line per config: each training's figure, their mean and its interval."""
-    figure, axes = _axes((WIDE[0], 1.0 + 0.45 * len(rows)))
-    for height, (name, interval, values) in enumerate(reversed(rows)):
+    named = [(textwrap.fill(name, NAME_WIDTH), interval, values) for name, interval, values in rows]
+    lines = max(name.count("\n") for name, _, _ in named)
+    figure, axes = _axes((WIDE[0], 1.0 + (0.45 + 0.15 * lines) * len(rows)))
+    for height, (name, interval, values) in enumerate(reversed(named)):
         axes.plot(values, [height] * len(values), "o", color="#4a6fa5", alpha=0.5, markersize=4)
         axes.plot([interval.mean], [height], "D", color="#222222", markersize=5)
         if interval.is_known:
