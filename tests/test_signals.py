@@ -33,8 +33,8 @@ def sent(numbers, *, polite, obeys):
     for number in numbers:
         process.send_signal(number)
         said.append(process.stdout.readline().rstrip())  # what it answers, before the next comes; nothing at its end
-    out, _ = process.communicate(timeout=15)
-    return process.returncode, [*filter(None, said), *out.splitlines()]
+    rest = process.stdout.read()  # not communicate: it passes over what readline has read ahead
+    return process.wait(timeout=15), [*filter(None, said), *rest.splitlines()]
 
 
 STOPPING = "stopping: running trials end their epoch and keep checkpoints (once more ends at once)"
