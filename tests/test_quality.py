@@ -71,6 +71,7 @@ def test_asha_stops_at_its_rungs_what_a_count_by_hand_stops(space, curves):
     assert [ends[number] == 1 for number in range(40)] == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", quality.METHODS)
 def test_every_search_proposes_from_the_space_and_is_told_of_every_end(curves, method):
     first, second = quality.courses(method, curves, seeds=2)

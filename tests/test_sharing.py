@@ -75,6 +75,7 @@ def ground_of(tmp_path):
     return load
 
 
+@pytest.mark.slow
 def test_the_largest_config_has_the_widest_network_the_longest_clips_and_the_largest_batch(ground_of):
     """Of a model with large dense or recurrent weights and one with large maps, the latter needs more."""
     params = largest(ground_of())
@@ -82,6 +83,7 @@ def test_the_largest_config_has_the_widest_network_the_longest_clips_and_the_lar
     assert (params["batch_size"], params["clip_seconds"]) == (64, 3.0)
 
 
+@pytest.mark.slow
 def test_what_a_limit_keeps_from_being_trained_is_not_measured_and_a_reference_is(ground_of):
     few = ground_of(SPACE + "search: {constraints: {num_weights: {max: 20000}}}\n")
     assert largest(few)["channels"] == [8, 8, 8, 8, 8]
@@ -92,6 +94,7 @@ def test_what_a_limit_keeps_from_being_trained_is_not_measured_and_a_reference_i
     assert estimate(ground, ground.space.reference) > max(estimate(ground, p) for p in ground.space.sample(10))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [name for name in MODELS if not name.startswith(("efficientnet", "vgg"))])
 def test_an_estimate_counts_what_autograd_keeps(ground_of, model):
     """The same network on real clips: the memory that its backward pass will read, the weights' own aside."""
