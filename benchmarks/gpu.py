@@ -26,6 +26,7 @@ from benchmarks.memory import write_features
 from benchmarks.training import flops_per_clip, matrix_rate
 from mgc.clips import open_clips
 from mgc.config import ConfigError
+from mgc.train import best_device
 from search.driver import Options, run_study
 from search.prepare import prepare
 from search.space import Space
@@ -67,7 +68,9 @@ class Run:
         )
 
 
-HEAD = "| trials per GPU | study | clips/s in total | trials/h | GPU busy | peak memory | of the matrix rate |"
+HEAD = """\
+| trials per GPU | study | clips/s in total | trials/h | GPU busy | peak memory | of the matrix rate |
+|---|---|---|---|---|---|---|"""
 
 
 class Watch:
@@ -103,7 +106,7 @@ def measure(data: Path, out: Path, trials_per_gpu: str, overrides: Sequence[str]
     settings = [f"data.dataset={data}", "data.split=track", f"params.n_mels={BINS}", "params.clip_overlap=0.5"]
     settings += [f"resources.trials_per_gpu={trials_per_gpu}", *overrides]
     space = Space.load(SPACE, overrides=settings)
-    ground = prepare(space, device="cuda" if torch.cuda.is_available() else "cpu")
+    ground = prepare(space, device=best_device())
     config = ground.space.check_params(ground.space.sample(1)[0])
     clips = open_clips(config, progress=False)
     with Watch() as watch:
@@ -114,8 +117,7 @@ def measure(data: Path, out: Path, trials_per_gpu: str, overrides: Sequence[str]
     if any(trial.state == "failed" for trial in trials):
         raise RuntimeError(f"{record.name}: {next(trial.reason for trial in trials if trial.state == 'failed')}")
     per_s = sum(len(trial.epochs) for trial in trials) * clips.num_clips("train") / seconds
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    rate = matrix_rate(device, record.header["precision"])
+    rate = matrix_rate(best_device(), record.header["precision"])
     return Run(
         trials_per_gpu=trials_per_gpu,
         seconds=seconds,
@@ -133,7 +135,7 @@ def figures(data: str, *, quick: bool) -> Iterator[Figure]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as out:
         path = write_features(Path(out) / "random.npz", 200 if quick else TRACKS, bins=BINS, frames=FRAMES)
         runs = [measure(path, Path(out), str(number)) for number in ((1, 4) if quick else SHARED_BY)]
-    print("\n".join([HEAD, "|---|---|---|---|---|---|---|", *(run.row for run in runs)]))
+    print("\n".join([HEAD, *(run.row for run in runs)]))
     best = min(runs, key=lambda run: run.seconds)
     yield Figure(
         name=f"the search for r on one GPU, {best.trials_per_gpu} trials at once",
@@ -156,7 +158,7 @@ def main() -> None:
         raise SystemExit("needs a GPU, and torch sees none here")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as out:
         path = write_features(Path(out) / "random.npz", given.tracks, bins=BINS, frames=FRAMES)
-        print(f"{HEAD}\n|---|---|---|---|---|---|---|", flush=True)
+        print(HEAD, flush=True)
         for number in given.trials_per_gpu:
             try:
                 print(measure(path, Path(out), number).row, flush=True)

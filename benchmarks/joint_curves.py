@@ -2,7 +2,7 @@
 
     python -m benchmarks.joint_curves
 
-About an hour on two cores. A line of benchmarks/joint_curves.csv is an epoch; configs that are there are not trained
+About a quarter of an hour on two free cores. A line of benchmarks/joint_curves.csv is an epoch; configs that are there are not trained
 again. Configs are drawn as a random search draws them.
 """
 
