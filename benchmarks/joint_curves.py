@@ -2,8 +2,8 @@
 
     python -m benchmarks.joint_curves
 
-About a quarter of an hour on two free cores. A line of benchmarks/joint_curves.csv is an epoch; configs that are there are not trained
-again. Configs are drawn as a random search draws them.
+It took 23 minutes on two cores beside other work. A line of benchmarks/joint_curves.csv is an epoch; configs that are
+there are not trained again. Configs are drawn as a random search draws them.
 """
 
 from __future__ import annotations
