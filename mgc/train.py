@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mgc import memory
 from mgc.augment import Augmentation
 from mgc.clips import Batch, Clips
 from mgc.config import TrainingConfig
@@ -85,6 +86,7 @@ class Training:
     """
 
     def __init__(self, config: TrainingConfig, clips: Clips, device: str | torch.device = "cpu") -> None:
+        memory.keep_freed()
         self.config = config
         self.clips = clips
         self.device = torch.device(device)

@@ -13,6 +13,7 @@ import soundfile
 import torch
 from torch.nn import functional
 
+from mgc import memory
 from mgc.config import ClipShape, TrainingConfig
 from mgc.cutting import clip_shape, ruler_of, starts_of_tracks
 from mgc.datasets import Dataset
@@ -42,6 +43,7 @@ def plan_lines(ground: Ground, slots: Slots) -> Iterator[str]:
     space = ground.space
     yield f"plan: {slots}{_memory_share(slots)}"
     torch.set_num_threads(slots.cpus_per_trial)
+    memory.keep_freed()  # as a training does
     epochs = _epochs(ground)
     epoch_s = statistics.fmean(seconds for _, seconds in epochs)
     most_s = space.num_trials * space.budget.full * epoch_s / slots.count
@@ -49,8 +51,7 @@ def plan_lines(ground: Ground, slots: Slots) -> Iterator[str]:
     likely = f"; about {hours(likely_s)} hours as ASHA stops them" if space.budget.rungs() else ""
     clips = _range([f"{train:,}" for train, _ in sorted(epochs)])
     spread = _range([duration(seconds) for seconds in sorted(seconds for _, seconds in epochs)])
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()  # the trials share what this process does not hold
+    memory.give_back()  # the trials share what this process does not hold
     yield f"time: {spread} for an epoch of {clips} clips, {hours(most_s)} hours for all trials{likely}"
 
 
@@ -137,7 +138,8 @@ def _track_seconds(dataset: Dataset) -> float:
 def clips_per_second(config: TrainingConfig, shape: ClipShape, num_genres: int = 10) -> float:
     """Training speed on this device, of steps over ever more random clips until one takes long enough to be timed."""
     device = torch.device(best_device())
-    model = network_config(config).architecture(shape, num_genres).to(device)  # whatever weights it is to start from
+    model = network_config(config).architecture(shape, num_genres)  # whatever weights it is to start from
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     batch_size = config.optimizer.batch_size
     before, count = (0, 0.0), min(2, batch_size)
     while True:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from ray import tune
 
+from mgc import memory
 from mgc.clips import Clips, open_clips
 from mgc.config import Section, TrainingConfig
 from mgc.datasets import DatasetChangedError
@@ -59,8 +60,7 @@ class TrainingTrial(tune.Trainable):
         self.resumed_after = 0
         """The epoch whose checkpoint it went on from."""
         self.saved_at = time.monotonic()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        memory.give_back()
         return True
 
     def step(self) -> dict[str, Any]:

@@ -26,7 +26,16 @@ from mgc.models import (
     network_digest,
     num_weights,
 )
-from mgc.models.layers import ColumnSequence, FrontEnd, GlobalMaxAndMean, Resize, SqueezeExcitation, flat, same_conv
+from mgc.models.layers import (
+    ColumnSequence,
+    FrontEnd,
+    GlobalMaxAndMean,
+    Resize,
+    SqueezeExcitation,
+    flat,
+    mean,
+    same_conv,
+)
 from mgc.models.se_cnn import SECNNConfig, hidden_size
 
 torch.set_num_threads(1)
@@ -158,6 +167,24 @@ def test_every_model_takes_its_papers_clips(name: str) -> None:
 
 
 # Blocks
+
+
+@pytest.mark.parametrize("dims", [(2,), (2, 3)])
+def test_a_mean_is_torchs_and_its_gradient_is_no_tensor_of_its_own(dims: tuple[int, ...]) -> None:
+    x_BCFT = torch.rand(2, 3, 5, 7).to(memory_format=torch.channels_last).requires_grad_()
+    found, expected = mean(x_BCFT, *dims), x_BCFT.mean(dim=dims)
+    torch.testing.assert_close(found, expected)
+    ours, torchs = (torch.autograd.grad(each.square().sum(), x_BCFT)[0] for each in (found, expected))
+    torch.testing.assert_close(ours, torchs)
+    assert [ours.stride(dim) for dim in dims] == [0] * len(dims)
+
+
+def test_under_bf16_squeeze_and_excitation_weighs_in_float32_and_gives_back_bf16() -> None:
+    block, gates = SqueezeExcitation(4, 2), []
+    block.expand.register_forward_hook(lambda module, x, gate_BC: gates.append(gate_BC.dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert block(torch.rand(1, 4, 3, 3, dtype=torch.bfloat16)).dtype == torch.bfloat16
+    assert gates == [torch.float32]
 
 
 def test_squeeze_and_excitation_weighs_channels_by_their_means() -> None:

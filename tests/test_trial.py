@@ -149,6 +149,14 @@ def test_a_warm_worker_trains_its_next_trial_as_a_fresh_one_would(spec, undistur
     assert scores(steps(trial)) == undisturbed
 
 
+def test_between_two_trials_a_warm_worker_gives_back_what_the_first_has_freed(spec, monkeypatch):
+    trial, given_back = TrainingTrial(spec()), []
+    steps(trial, 1)
+    monkeypatch.setattr("mgc.memory.give_back", lambda: given_back.append(trial.training))
+    trial.reset_config(spec("next"))
+    assert given_back == [None]  # once, when the training is no more
+
+
 def test_epochs_of_which_two_would_pass_30_s_are_each_checkpointed(spec, tmp_path, monkeypatch):
     trial = TrainingTrial(spec(rungs=()))
     monkeypatch.setattr("search.trial.CHECKPOINT_EVERY_S", 1e-6)

@@ -7,6 +7,7 @@ Shapes: B clips, C channels, F rows (frequency), T columns (time), S samples, D 
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -160,9 +161,10 @@ class SqueezeExcitation(nn.Module):
         self.expand = nn.Linear(hidden, channels)
 
     def forward(self, x_BCFT: Tensor) -> Tensor:
-        z_BH = functional.relu(self.reduce(x_BCFT.mean(dim=(2, 3))))
-        weight_BC = torch.sigmoid(self.expand(z_BH))
-        return x_BCFT * weight_BC[:, :, None, None]
+        with torch.autocast(x_BCFT.device.type, enabled=False):  # bf16 makes products as small as these slower
+            z_BH = functional.relu(self.reduce(mean(x_BCFT, 2, 3).float()))
+            weight_BC = torch.sigmoid(self.expand(z_BH))
+        return x_BCFT * weight_BC[:, :, None, None].to(x_BCFT.dtype)
 
 
 class Residual(nn.Module):
@@ -195,21 +197,21 @@ class GlobalMaxAndMean(nn.Module):
     """Each map's maximum and mean: x_BCFT -> x_BD with D = 2 C."""
 
     def forward(self, x_BCFT: Tensor) -> Tensor:
-        return torch.cat((x_BCFT.amax(dim=(2, 3)), x_BCFT.mean(dim=(2, 3))), dim=1)
+        return torch.cat((x_BCFT.amax(dim=(2, 3)), mean(x_BCFT, 2, 3)), dim=1)
 
 
 class MeanOfMaps(nn.Module):
     """Each map averaged: x_BCFT -> x_BC."""
 
     def forward(self, x_BCFT: Tensor) -> Tensor:
-        return x_BCFT.mean(dim=(2, 3))
+        return mean(x_BCFT, 2, 3)
 
 
 class MeanOfRows(nn.Module):
     """Each map averaged over frequency into a single row."""
 
     def forward(self, x_BCFT: Tensor) -> Tensor:
-        return x_BCFT.mean(dim=2, keepdim=True)
+        return mean(x_BCFT, 2)[:, :, None]
 
 
 class ColumnSequence(nn.Module):
@@ -258,6 +260,16 @@ class BatchNorm(nn.BatchNorm1d):
         if self.training and x.numel() == self.num_features:
             return functional.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
         return super().forward(x)
+
+
+def mean(x: Tensor, *dims: int) -> Tensor:
+    """x averaged over these dimensions, which it loses.
+
+    Not torch's mean: the gradient of that is no view of one value per mean but a tensor of x's size, and never in
+    channels_last, so that adding it to another gradient takes ten times as long. The type is named since autocast
+    on a GPU would else take the sum to float32.
+    """
+    return x.sum(dim=dims, dtype=x.dtype) / math.prod(x.shape[dim] for dim in dims)
 
 
 def activation(name: Activation) -> nn.Module:
