@@ -127,7 +127,8 @@ class StudyRuns:
         if number not in self.runs:
             self.runs[number] = self._create_trial(number)
         run = self.runs[number]
-        heading, trials = Heading.of(self._record.header), self._record.trials()
+        heading = Heading.of(self._record.header)
+        trials = self._record.trials() if heading.objectives.are_several else []  # only a front asks for the others
         tags = {**projection.trial_tags(trial, live=live), **projection.place_tags(heading, trial, trials)}
         tested = self._record.notes().get("test", {}).get("scores", {}).get(str(number), {})
         self._log(

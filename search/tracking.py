@@ -35,6 +35,8 @@ PATIENCE_S = 15.0
 """How long the end waits for the next thing to be sent."""
 PAUSES_S = (0.5, 30.0)
 """First and longest pause before a server that was away is tried again."""
+DESCRIBE_EVERY_S = 10.0
+"""How long the study's description, which ranks all trials, gives way to trials that are to be sent."""
 
 _log = logging.getLogger(__name__)
 
@@ -61,6 +63,7 @@ class Tracker:
         self._refused: set[tuple[int, Path | None]] = set()
         self._end: Status | None = None
         self._sent = 0
+        self._described_at = -math.inf
         self._given_up = self._is_away = False
         self._reached: Future[None] = Future()
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
@@ -185,7 +188,7 @@ class Tracker:
 
     def _send_run(self) -> None:
         with self._change:
-            number = next(iter(self._dirty))
+            number = self._next_run()
             del self._dirty[number]  # before the record is read: a change from here on marks it again
         try:
             self._attempt(number, None, lambda: self._runs.send(number, end=self._end))
@@ -195,6 +198,17 @@ class Tracker:
         run = self._runs.runs.get(number)
         if number != STUDY and run and run.status != "RUNNING":
             self.touch()  # the study's description counts the ended trials and names the best
+
+    def _next_run(self) -> int:
+        """The trial that waits longest; the study when none does, or when it has given way for long enough and is not
+        to be ended, which comes last.
+        """
+        now = time.monotonic()
+        is_due = STUDY in self._dirty and self._end is None and now - self._described_at >= DESCRIBE_EVERY_S
+        number = STUDY if is_due else next((number for number in self._dirty if number != STUDY), STUDY)
+        if number == STUDY:
+            self._described_at = now
+        return number
 
     def _send_file(self) -> None:
         number, path, folder = self._files[0]

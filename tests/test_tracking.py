@@ -23,6 +23,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from small_study import add_epoch, add_trial, new_record
 
 from search import tracking
+from search.mlflow_runs import STUDY, StudyRuns
 from search.journal import locked
 from search.tracking import Tracker, TrackingError, default_uri, main, redacted, sync
 
@@ -171,6 +172,29 @@ def test_the_study_is_described_while_it_runs(record):
     until(lambda: "1 complete (of 4)" in note() and "0.7500 (trial 0" in note())
     assert client.get_run(tracker.parent_run_id).info.status == "RUNNING"
     tracker.finish("FINISHED")
+
+
+@pytest.mark.parametrize(("patience_s", "described"), [(math.inf, [0, 9]), (0.0, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])])
+def test_the_study_gives_way_to_trials_but_not_for_ever(record, monkeypatch, patience_s, described):
+    monkeypatch.setattr(tracking, "DESCRIBE_EVERY_S", patience_s)
+    ready, sent, send = threading.Event(), [], StudyRuns.send
+
+    def seen(runs, number, *, end):
+        ready.wait(20)
+        sent.append(number)
+        send(runs, number, end=end)
+
+    monkeypatch.setattr(StudyRuns, "send", seen)
+    tracker = tracker_of(record)
+    tracker.touch()
+    until(lambda: not tracker._dirty)
+    for _ in range(9):
+        tracker.touch(add_trial(record, "complete", [0.5]))
+    ready.set()
+    until(lambda: len(set(sent)) == 10 and sent[-1] == STUDY)
+    tracker.finish("FINISHED")
+    trials_before = [sum(number != STUDY for number in sent[:place]) for place, at in enumerate(sent) if at == STUDY]
+    assert trials_before[: len(described)] == described
 
 
 def test_the_experiment_names_its_primary_metric(record):
