@@ -23,8 +23,8 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from small_study import add_epoch, add_trial, new_record
 
 from search import tracking
-from search.mlflow_runs import STUDY, StudyRuns
 from search.journal import locked
+from search.mlflow_runs import STUDY, StudyRuns
 from search.tracking import Tracker, TrackingError, default_uri, main, redacted, sync
 
 ROOT = Path(__file__).parents[1]
