@@ -35,8 +35,8 @@ PATIENCE_S = 15.0
 """How long the end waits for the next thing to be sent."""
 PAUSES_S = (0.5, 30.0)
 """First and longest pause before a server that was away is tried again."""
-DESCRIBE_EVERY_S = 10.0
-"""How long the study's description, which ranks all trials, gives way to trials that are to be sent."""
+DESCRIBE_EVERY_S = 2.0
+"""How long the study's description, which ranks all trials, stays as it is at least."""
 
 _log = logging.getLogger(__name__)
 
@@ -153,18 +153,32 @@ class Tracker:
         with self._change:
             if pause:
                 self._change.wait_for(lambda: self._end is not None, timeout=pause)
-            self._change.wait_for(lambda: self._has_work() or self._end is not None)
+            while not self._has_work() and self._end is None:
+                self._change.wait(self._until_described_s())
             return self._has_work() and not self._given_up
 
     def _has_work(self) -> bool:
-        return not self._runs.connected or bool(self._dirty) or bool(self._files)
+        return not self._runs.connected or self._next_run() is not None or bool(self._files)
+
+    def _next_run(self) -> int | None:
+        """The study where its description is due, else the trial that waits longest; at the end the study is last."""
+        if STUDY in self._dirty and self._end is None and not self._until_described_s():
+            return STUDY
+        last = STUDY if STUDY in self._dirty and self._end is not None else None
+        return next((number for number in self._dirty if number != STUDY), last)
+
+    def _until_described_s(self) -> float | None:
+        """Seconds until a study that changed is described again; None for one that did not change."""
+        return max(0.0, self._described_at + DESCRIBE_EVERY_S - time.monotonic()) if STUDY in self._dirty else None
 
     def _send_next(self) -> None:
         """Send what is due first: runs, then files, which may be large."""
         if not self._runs.connected:
             self._connect()
-        if self._dirty:
-            self._send_run()
+        with self._change:
+            number = self._next_run()
+        if number is not None:
+            self._send_run(number)
         elif self._files:
             self._send_file()
         if self._is_away:
@@ -186,10 +200,11 @@ class Tracker:
         self._is_away = True
         self._runs.connected = False
 
-    def _send_run(self) -> None:
+    def _send_run(self, number: int) -> None:
         with self._change:
-            number = self._next_run()
             del self._dirty[number]  # before the record is read: a change from here on marks it again
+        if number == STUDY:
+            self._described_at = time.monotonic()
         try:
             self._attempt(number, None, lambda: self._runs.send(number, end=self._end))
         except Exception:
@@ -198,17 +213,6 @@ class Tracker:
         run = self._runs.runs.get(number)
         if number != STUDY and run and run.status != "RUNNING":
             self.touch()  # the study's description counts the ended trials and names the best
-
-    def _next_run(self) -> int:
-        """The trial that waits longest; the study when none does, or when it has given way for long enough and is not
-        to be ended, which comes last.
-        """
-        now = time.monotonic()
-        is_due = STUDY in self._dirty and self._end is None and now - self._described_at >= DESCRIBE_EVERY_S
-        number = STUDY if is_due else next((number for number in self._dirty if number != STUDY), STUDY)
-        if number == STUDY:
-            self._described_at = now
-        return number
 
     def _send_file(self) -> None:
         number, path, folder = self._files[0]
