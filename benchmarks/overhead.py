@@ -23,10 +23,11 @@ from ray import tune
 from benchmarks import tiny_study
 from benchmarks.figure import Figure
 from search.connection import cluster
-from search.driver import Options, run_study, trial_spec
+from search.driver import Options, run_study
 from search.nodes import slots
 from search.record import Record
 from search.space import Space
+from search.specs import trial_spec
 from search.trial import TrainingTrial
 from search.tuner import Tuner, quiet_tune
 

@@ -20,10 +20,10 @@ from ray import tune
 from benchmarks.figure import Figure
 from mgc.datasets import open_dataset
 from search.connection import cluster
-from search.driver import trial_spec
 from search.nodes import slots
 from search.record import Record
 from search.space import Space
+from search.specs import trial_spec
 from search.tuner import quiet_tune
 
 SPACE = Path(__file__).parents[1] / "spaces" / "se_ratio.yaml"

@@ -25,9 +25,6 @@ from search.checkpoints import where_weights
 from search.confirmed import Confirmed, confirmed, folder_of
 from search.connection import cluster
 from search.display import Display
-from search.driver import Options as StudyOptions
-from search.driver import header as study_header
-from search.driver import trial_spec
 from search.finishing import MODEL, about, spec_of, trained
 from search.journal import JOURNAL, locked
 from search.measuring import decided
@@ -40,6 +37,7 @@ from search.record import Proposal, Record, TrialRecord
 from search.report import send, write_report
 from search.resume import check_data, is_finished
 from search.signals import StopRequest, stop_signals
+from search.specs import study_header, trial_spec
 from search.study import Budget
 from search.tracking import Tracker, default_uri
 from search.trial import TrainingTrial
@@ -137,7 +135,7 @@ def _header(original: Record, ground: Ground, chosen: Sequence[Candidate], optio
     space = ground.space
     first_seed = 1 + max(trial.seed for trial in original.trials())
     return {
-        **study_header(space, f"{original.name}-confirm", StudyOptions()),
+        **study_header(space, f"{original.name}-confirm"),
         **ground.header(),
         "precision": original.header["precision"],
         "space": f"{space.name}-confirm",

@@ -5,22 +5,15 @@ It knows the order and little else; each part has its own file.
 
 from __future__ import annotations
 
-import importlib.metadata
-import shlex
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from search import checkpoints, measuring, warmstart
-from search.checkpoints import checkpoint_folder
-from search.commit import commit
 from search.connection import cluster
 from search.copies import Copier
 from search.cost import Limits, Meter
@@ -28,7 +21,7 @@ from search.display import Display
 from search.finishing import finish
 from search.journal import locked
 from search.nodes import following, has_bf16, rates, slots
-from search.objectives import Objectives, plain
+from search.objectives import Objectives
 from search.overview import numbered
 from search.plan import plan_lines
 from search.prepare import Ground, prepare
@@ -38,13 +31,12 @@ from search.resume import check_data, check_space, folder_to_resume, folder_to_s
 from search.sampler import Sampler
 from search.signals import StopRequest, stop_signals
 from search.space import Space
+from search.specs import study_header, trial_spec
 from search.storage import Folder, bring_back, checked
 from search.study import Slots
 from search.tracking import NoTracker, Tracker, default_uri
 from search.trial import TrainingTrial
 from search.tuner import Tuner
-
-VERSIONS_OF = ("mgc-search", "torch", "ray", "optuna", "mlflow", "librosa", "numpy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +100,8 @@ def run_study(space: Space, options: Options) -> Outcome:
     uri = options.tracking_uri or default_uri(out)
     with locked(folder):
         if not has_begun(folder):
-            record = Record.create(folder, {**header(space, folder.name, options), **_place(storage, folder.name)})
+            header = study_header(space, folder.name, trials_given=options.trials_given)
+            record = Record.create(folder, {**header, **_place(storage, folder.name)})
             remarks += [f"nothing to resume: {folder.name} begins"] if options.resume else []
             return _run(space, record, uri, options, remarks)
         record = Record.open(folder)
@@ -300,23 +293,6 @@ def _tuner(ground: Ground, share: Slots, parts: _Parts, meter: Meter) -> Tuner:
     )
 
 
-def trial_spec(space: Space, record: Record, share: Slots, trial: TrialRecord) -> dict[str, Any]:
-    """What a trial's worker is told (search.trial)."""
-    return {
-        "params": dict(trial.params),
-        "seed": trial.seed,
-        "data": space.data.model_dump(),
-        "epochs": space.budget.full,
-        "rungs": space.budget.rungs(),
-        "metrics": space.search.objectives.metrics,
-        "known_epochs": len(trial.epochs),
-        "folder": checkpoint_folder(record, trial.number),
-        "threads": share.cpus_per_trial,
-        "gpu_trials": share.trials_per_gpu,
-        "dataset_digest": record.header["digests"]["dataset"],
-    }
-
-
 def _told(parts: _Parts) -> Callable[[int], None]:
     """What happens after each change of a trial's record."""
     record, is_copied = parts.record, parts.options.storage is not None
@@ -331,36 +307,3 @@ def _told(parts: _Parts) -> Callable[[int], None]:
                 checkpoints.prune(record, trials, parts.space.resources.keep)
 
     return changed
-
-
-def header(space: Space, study: str, options: Options) -> dict[str, Any]:
-    """What a record knows of its study before the data are open."""
-    by = space.search.objectives
-    return {
-        "space": space.name,
-        "study": study,
-        "description": space.description,
-        "file": str(space.path),
-        "canonical": space.canonical(),
-        "metric": plain(by.metrics),
-        "mode": plain(by.modes),
-        "constraints": dict(by.limits),
-        "trials": space.num_trials,
-        "trials_given": options.trials_given,
-        "max_epochs": space.budget.full,
-        "rungs": list(space.budget.rungs()),
-        "resources": space.resources.model_dump(mode="json"),
-        "published": [figure.model_dump(mode="json") for figure in space.published],
-        "reference": dict(space.reference),
-        "command": _command(),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {name: importlib.metadata.version(name) for name in VERSIONS_OF},
-        "commit": commit(),
-    }
-
-
-def _command() -> str | None:
-    """The command line that started the study; None where Python did."""
-    name = Path(sys.argv[0])
-    is_ours = name.parent.name == "search" and name.suffix == ".py"
-    return shlex.join(["python", "-m", f"search.{name.stem}", *sys.argv[1:]]) if is_ours else None
