@@ -82,11 +82,11 @@ class Training:
 
     On a CPU the scores (but for the times) depend on nothing but config, clips and number of threads: every epoch draws
     its shuffle, dropout and augmentation from its own seed, so a training that is saved and loaded goes on bit for bit
-    as if nothing had happened, and the process' random state is neither used nor changed.
+    as if nothing had happened, and the process' random state is neither used nor changed. From the first epoch on the
+    process keeps the memory that its steps free, until `mgc.memory.give_back`.
     """
 
     def __init__(self, config: TrainingConfig, clips: Clips, device: str | torch.device = "cpu") -> None:
-        memory.keep_freed()
         self.config = config
         self.clips = clips
         self.device = torch.device(device)
@@ -98,7 +98,7 @@ class Training:
         for each in model.modules():
             if isinstance(each, Standardize):
                 each.fit(*clips.statistics)
-        self.model: nn.Module = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = placed(model, self.device)
         self._augmentation = Augmentation(config.augment, clips)
         self._optimizer = build_optimizer(config.optimizer, self.model, self.device)
         num_steps = clips.num_batches("train", config.optimizer.batch_size)
@@ -145,6 +145,7 @@ class Training:
 
     def _train(self) -> tuple[float, float]:
         """One pass through the train clips; its mean loss and accuracy."""
+        memory.keep_freed()
         self.model.train()
         seed = (self.config.seed, self.epochs_done + 1)
         shuffle = torch.Generator().manual_seed(_seed(*seed, "shuffle"))
@@ -235,6 +236,12 @@ class Training:
 def best_device() -> str:
     """Where trainings run: on this process's GPU if it has one, else on the CPU."""
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def placed(model: nn.Module, device: torch.device) -> nn.Module:
+    """The model on the device, in the memory format in which convolutions are fast."""
+    there: nn.Module = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return there
 
 
 def choose_precision(device: str | torch.device) -> Precision:

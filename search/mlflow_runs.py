@@ -128,8 +128,9 @@ class StudyRuns:
             self.runs[number] = self._create_trial(number)
         run = self.runs[number]
         heading = Heading.of(self._record.header)
-        trials = self._record.trials() if heading.objectives.are_several else []  # only a front asks for the others
-        tags = {**projection.trial_tags(trial, live=live), **projection.place_tags(heading, trial, trials)}
+        tags = {**projection.trial_tags(trial, live=live), **projection.limit_tags(heading, trial)}
+        if heading.objectives.are_several:
+            tags |= projection.place_tags(heading, trial, self._record.trials())
         tested = self._record.notes().get("test", {}).get("scores", {}).get(str(number), {})
         self._log(
             run.run_id,

@@ -18,7 +18,7 @@ from mgc.config import ClipShape, TrainingConfig
 from mgc.cutting import clip_shape, ruler_of, starts_of_tracks
 from mgc.datasets import Dataset
 from mgc.models import network_config
-from mgc.train import best_device
+from mgc.train import best_device, placed
 from search.prepare import Ground
 from search.sharing import share_bytes
 from search.study import Budget, Slots
@@ -138,8 +138,9 @@ def _track_seconds(dataset: Dataset) -> float:
 def clips_per_second(config: TrainingConfig, shape: ClipShape, num_genres: int = 10) -> float:
     """Training speed on this device, of steps over ever more random clips until one takes long enough to be timed."""
     device = torch.device(best_device())
-    model = network_config(config).architecture(shape, num_genres)  # whatever weights it is to start from
-    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = placed(
+        network_config(config).architecture(shape, num_genres), device
+    )  # whatever weights it is to start from
     batch_size = config.optimizer.batch_size
     before, count = (0, 0.0), min(2, batch_size)
     while True:

@@ -118,15 +118,17 @@ def front_tags(heading: Heading, trials: Sequence[TrialRecord]) -> dict[str, str
     return {"pareto_front": ", ".join(str(trial.number) for trial in heading.objectives.front(trials))}
 
 
+def limit_tags(heading: Heading, trial: TrialRecord) -> dict[str, str]:
+    """Which limits a trial does not keep."""
+    broken = heading.objectives.broken(trial.last)
+    return {} if broken is None else {"infeasible": _text(broken, MAX_TAG)}
+
+
 def place_tags(heading: Heading, trial: TrialRecord, trials: Sequence[TrialRecord]) -> dict[str, str]:
-    """What a trial is among the others: outside the limits; on the Pareto front, once no other can take its place."""
-    by = heading.objectives
-    broken = by.broken(trial.last)
-    found = {} if broken is None else {"infeasible": _text(broken, MAX_TAG)}
-    has_ended = len(trials) >= heading.trials and all(each.ended is not None for each in trials)
-    if by.are_several and has_ended:
-        found["pareto_front"] = _text(trial.number in {each.number for each in by.front(trials)}, MAX_TAG)
-    return found
+    """Whether a trial is on the Pareto front of a study with several metrics, once no other can take its place."""
+    if len(trials) < heading.trials or any(each.ended is None for each in trials):
+        return {}
+    return {"pareto_front": _text(trial.number in {each.number for each in heading.objectives.front(trials)}, MAX_TAG)}
 
 
 def trial_tags(trial: TrialRecord, *, live: bool) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What a study is known by: to its record in a header, to the worker of a trial in a spec."""
+"""The header that a study's record begins with, and the spec that the worker of a trial is given."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ PATIENCE_S = 15.0
 PAUSES_S = (0.5, 30.0)
 """First and longest pause before a server that was away is tried again."""
 DESCRIBE_EVERY_S = 2.0
-"""How long the study's description, which ranks all trials, stays as it is at least."""
+"""Time between two descriptions of the study, at least: each ranks all trials, and holds the interpreter meanwhile."""
 
 _log = logging.getLogger(__name__)
 
@@ -154,7 +154,7 @@ class Tracker:
             if pause:
                 self._change.wait_for(lambda: self._end is not None, timeout=pause)
             while not self._has_work() and self._end is None:
-                self._change.wait(self._until_described_s())
+                self._change.wait(self._description_due_in_s())
             return self._has_work() and not self._given_up
 
     def _has_work(self) -> bool:
@@ -162,22 +162,28 @@ class Tracker:
 
     def _next_run(self) -> int | None:
         """The study where its description is due, else the trial that waits longest; at the end the study is last."""
-        if STUDY in self._dirty and self._end is None and not self._until_described_s():
+        if STUDY in self._dirty and self._end is None and not self._description_due_in_s():
             return STUDY
         last = STUDY if STUDY in self._dirty and self._end is not None else None
         return next((number for number in self._dirty if number != STUDY), last)
 
-    def _until_described_s(self) -> float | None:
-        """Seconds until a study that changed is described again; None for one that did not change."""
+    def _take_run(self) -> int | None:
+        """The next run, no longer marked before its record is read: a change from here on marks it again."""
+        with self._change:
+            number = self._next_run()
+            if number is not None:
+                del self._dirty[number]
+            return number
+
+    def _description_due_in_s(self) -> float | None:
+        """Seconds until the study is described again; None where it did not change."""
         return max(0.0, self._described_at + DESCRIBE_EVERY_S - time.monotonic()) if STUDY in self._dirty else None
 
     def _send_next(self) -> None:
         """Send what is due first: runs, then files, which may be large."""
         if not self._runs.connected:
             self._connect()
-        with self._change:
-            number = self._next_run()
-        if number is not None:
+        if (number := self._take_run()) is not None:
             self._send_run(number)
         elif self._files:
             self._send_file()
@@ -201,15 +207,13 @@ class Tracker:
         self._runs.connected = False
 
     def _send_run(self, number: int) -> None:
-        with self._change:
-            del self._dirty[number]  # before the record is read: a change from here on marks it again
-        if number == STUDY:
-            self._described_at = time.monotonic()
         try:
             self._attempt(number, None, lambda: self._runs.send(number, end=self._end))
         except Exception:
             self.touch(number)
             raise
+        if number == STUDY:
+            self._described_at = time.monotonic()
         run = self._runs.runs.get(number)
         if number != STUDY and run and run.status != "RUNNING":
             self.touch()  # the study's description counts the ended trials and names the best

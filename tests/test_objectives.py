@@ -13,7 +13,7 @@ from search.display import show_summary
 from search.journal import JOURNAL
 from search.objectives import Objectives, mean_name, means
 from search.overview import Heading, networks
-from search.projection import description, front_tags, place_tags, points
+from search.projection import description, front_tags, limit_tags, place_tags, points
 from search.record import Proposal, Record
 from search.report import write_report
 from search.tables import data_line, trial_line
@@ -95,8 +95,8 @@ def test_a_trial_outside_the_limits_is_never_the_best_and_is_marked(study):
     assert "complete, infeasible" in line
     assert "num_weights 701,584 > 500,000" in line
     assert f"(trial {inside})" in answer(record).text
-    assert place_tags(heading, record.trial(outside), []) == {"infeasible": "num_weights 701,584 > 500,000"}
-    assert place_tags(heading, record.trial(inside), []) == {}
+    assert limit_tags(heading, record.trial(outside)) == {"infeasible": "num_weights 701,584 > 500,000"}
+    assert limit_tags(heading, record.trial(inside)) == {}
     assert by_optuna(record).trials[outside].constraints["num_weights max"] == pytest.approx(201_584 / 500_000)
 
 

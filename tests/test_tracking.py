@@ -175,7 +175,7 @@ def test_the_study_is_described_while_it_runs(record):
 
 
 @pytest.mark.parametrize(("every_s", "described"), [(60.0, {0, 9}), (0.0, set(range(10)))])
-def test_the_study_is_not_described_after_each_trial_when_many_end(record, monkeypatch, every_s, described):
+def test_the_study_is_described_every_so_often_and_last_of_all(record, monkeypatch, every_s, described):
     monkeypatch.setattr(tracking, "DESCRIBE_EVERY_S", every_s)
     ready, sent, send = threading.Event(), [], StudyRuns.send
 
@@ -331,6 +331,22 @@ def test_a_server_that_stays_away_is_said_once_and_ends_nothing(record, monkeypa
     assert tracker.finish("FINISHED") == 4
     warnings = [message for message in caplog.messages if "is away" in message]
     assert warnings == [f"MLflow at {tracker.where} is away (Connection refused); results are sent later"]
+
+
+@pytest.mark.usefixtures("short_pauses")
+def test_a_server_that_answers_but_takes_no_description_is_said_once(record, monkeypatch, caplog):
+    monkeypatch.setattr(tracking, "DESCRIBE_EVERY_S", 0.2)
+    tracker = tracker_of(record)
+    tracker.touch()
+    until(lambda: tracker._sent)
+    full = MlflowException("database or disk is full")
+    seen = broken(monkeypatch, "log_batch", after_work=False, error=full, on=lambda call: True)
+    tracker.touch()
+    until(lambda: len(seen) > 3)
+    assert tracker.finish("FINISHED") == 1
+    assert [message for message in caplog.messages if "is away" in message or "answers again" in message] == [
+        f"MLflow at {tracker.where} is away (database or disk is full); results are sent later"
+    ]
 
 
 def test_a_hanging_server_holds_nobody_up(record, monkeypatch):

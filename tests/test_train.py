@@ -95,15 +95,6 @@ VARIANTS: list[dict[str, Any]] = [
 ]
 
 
-def test_a_training_keeps_the_memory_that_its_steps_free(
-    config: TrainingConfig, clips: Clips, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[bool] = []
-    monkeypatch.setattr("mgc.memory.keep_freed", lambda: asked.append(True))
-    Training(config, clips)
-    assert asked == [True]
-
-
 @pytest.mark.parametrize("params", VARIANTS, ids=str)
 def test_the_same_seed_gives_the_same_bits_whatever_else_the_process_did(folder: Path, params: dict[str, Any]) -> None:
     config = tiny_config(folder, dropout=0.5, **params)

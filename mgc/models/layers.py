@@ -161,10 +161,9 @@ class SqueezeExcitation(nn.Module):
         self.expand = nn.Linear(hidden, channels)
 
     def forward(self, x_BCFT: Tensor) -> Tensor:
-        with torch.autocast(x_BCFT.device.type, enabled=False):  # bf16 makes products as small as these slower
-            z_BH = functional.relu(self.reduce(mean(x_BCFT, 2, 3).float()))
-            weight_BC = torch.sigmoid(self.expand(z_BH))
-        return x_BCFT * weight_BC[:, :, None, None].to(x_BCFT.dtype)
+        z_BH = functional.relu(self.reduce(mean(x_BCFT, 2, 3)))
+        weight_BC = torch.sigmoid(self.expand(z_BH))
+        return x_BCFT * weight_BC[:, :, None, None]
 
 
 class Residual(nn.Module):
@@ -266,8 +265,8 @@ def mean(x: Tensor, *dims: int) -> Tensor:
     """x averaged over these dimensions, which it loses.
 
     Not torch's mean: the gradient of that is no view of one value per mean but a tensor of x's size, and never in
-    channels_last, so that adding it to another gradient takes ten times as long. The type is named since autocast
-    on a GPU would else take the sum to float32.
+    channels_last, so that adding it to another gradient takes ten times as long. A sum in float32, which autocast on a
+    GPU makes where no type is named, would have the same fault. So in bf16 the sum is rounded once more than the mean.
     """
     return x.sum(dim=dims, dtype=x.dtype) / math.prod(x.shape[dim] for dim in dims)
 
