@@ -138,9 +138,8 @@ def _track_seconds(dataset: Dataset) -> float:
 def clips_per_second(config: TrainingConfig, shape: ClipShape, num_genres: int = 10) -> float:
     """Training speed on this device, of steps over ever more random clips until one takes long enough to be timed."""
     device = torch.device(best_device())
-    model = placed(
-        network_config(config).architecture(shape, num_genres), device
-    )  # whatever weights it is to start from
+    network = network_config(config).architecture(shape, num_genres)  # whatever weights it is to start from
+    model = placed(network, device)
     batch_size = config.optimizer.batch_size
     before, count = (0, 0.0), min(2, batch_size)
     while True:

@@ -1,4 +1,4 @@
-"""A dataset of a few tracks that a test makes in milliseconds, and the config of a training small enough for it."""
+"""A dataset of a few tracks that a test makes in milliseconds, the config of a training small enough for it, random clips."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import soundfile
+import torch
 
-from mgc.config import DataConfig, TrainingConfig, training_config
+from mgc.config import ClipShape, DataConfig, TrainingConfig, training_config
 
 SR = 8000
 PARAMS = {"model": "se_cnn", "sr": SR, "spectrogram": "log_mel", "n_fft": 256, "hop_length": 128, "n_mels": 32}
@@ -37,3 +38,10 @@ def tiny_config(dataset: Path | str, *, epochs: int = 3, split: str = "track", *
     """The config of a small SE-CNN on this dataset; any param can be given anew."""
     data = DataConfig.checked({"dataset": str(dataset), "split": split, "ratios": [2, 1, 1]})
     return training_config({**PARAMS, **SMALL_NETWORK, **CLIPS, **params}, data=data, epochs=epochs)
+
+
+def clips_of(shape: ClipShape, num: int) -> Any:
+    """Random clips as a batch holds them."""
+    wave_BS = 2 * torch.rand(num, shape.samples) - 1
+    x_BCFT = torch.rand(num, 1, shape.bins, shape.frames)
+    return {"raw": wave_BS, "spectrogram": x_BCFT, "both": (wave_BS, x_BCFT)}[shape.modality]
