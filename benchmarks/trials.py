@@ -20,7 +20,7 @@ from search.record import Record
 from search.sampler import Sampler
 from search.space import Space
 from search.tracking import Tracker, default_uri
-from search.tuner import Tuner
+from search.tuner import Tuner, quiet_tune
 
 SPACE = """
 params: {model: se_cnn, r: {uniform: [2, 64]}}
@@ -123,7 +123,23 @@ def study(count: int, *, track: bool, seen: Callable[[int, str], None] | None = 
                 tracker.finish("FINISHED")
 
 
+def bare_tune(count: int) -> None:
+    """The same trials on warm actors by Tune alone: what Ray takes of ours."""
+    quiet_tune()
+    with tempfile.TemporaryDirectory() as scratch:
+        tune.run(
+            Nothing,
+            config={"r": tune.uniform(2, 64)},
+            num_samples=count,
+            storage_path=scratch,
+            resources_per_trial={"cpu": 1},
+            reuse_actors=True,
+            verbose=0,
+        )
+
+
 OURS: dict[str, Callable[[int], None]] = {
+    "Ray Tune's part": bare_tune,
     "record": lambda count: study(count, track=False),
     "record and MLflow": lambda count: study(count, track=True),
 }

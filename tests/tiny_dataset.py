@@ -1,4 +1,4 @@
-"""A dataset of a few tracks that a test makes in milliseconds, the config of a training small enough for it, random clips."""
+"""A dataset of a few tracks that a test makes in milliseconds, random clips, and the config of a small training."""
 
 from __future__ import annotations
 
