@@ -79,8 +79,9 @@ def mixup_weights(num_clips: int, alpha: float, device: torch.device) -> Tensor:
     Zhang et al. (2018) draw from all of it; since partners are drawn as well, swapping the two makes the same pairs,
     and a clip's own genre stays the one that weighs more.
     """
-    alpha_2 = torch.full((2,), alpha, device=device)
-    weight_B: Tensor = torch.distributions.Beta(*alpha_2).sample((num_clips,))
+    shape = torch.full((), alpha, device=device)
+    beta = torch.distributions.Beta(shape, shape, validate_args=False)  # a check of them would wait for a GPU
+    weight_B: Tensor = beta.sample((num_clips,))
     return torch.maximum(weight_B, 1 - weight_B)
 
 

@@ -95,10 +95,10 @@ class Training:
         self.precision: Precision = choose_precision(self.device) if precision == "auto" else precision
         with _seeded(config.seed, 0, self.device):
             model = build_model(config, clips.shape, len(clips.genres))
-        for each in model.modules():
+        self.model = placed(model, self.device)
+        for each in self.model.modules():
             if isinstance(each, Standardize):
                 each.fit(*clips.statistics)
-        self.model = placed(model, self.device)
         self._augmentation = Augmentation(config.augment, clips)
         self._optimizer = build_optimizer(config.optimizer, self.model, self.device)
         num_steps = clips.num_batches("train", config.optimizer.batch_size)

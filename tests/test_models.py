@@ -164,6 +164,15 @@ def test_logits_and_gradients_in_every_modality(name: str, modality: Modality) -
     assert [key for key, weight in model.named_parameters() if weight.grad is None] == []
 
 
+@pytest.mark.parametrize("modality", MODALITIES)
+@pytest.mark.parametrize("name", SMALL)
+def test_a_network_makes_no_tensor_on_another_device_than_its_own(name: str, modality: Modality) -> None:
+    network, shape = small(name, modality)
+    x = clips_of(shape, 2)
+    x = tuple(each.to("meta") for each in x) if isinstance(x, tuple) else x.to("meta")
+    network.to("meta")(x).sum().backward()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("modality", MODALITIES)
 def test_vgg11_in_every_modality(modality: Modality) -> None:

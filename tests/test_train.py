@@ -8,6 +8,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,21 @@ def test_every_epoch_has_its_own_order(folder: Path, clips: Clips, monkeypatch: 
     monkeypatch.setattr(clips, "batches", recorded)
     list(Training(tiny_config(folder), clips))
     assert len({tuple(order) for order in orders}) == len(orders) == 3
+
+
+@pytest.mark.parametrize("params", VARIANTS, ids=str)
+def test_no_step_mixes_devices_or_waits_for_one(
+    folder: Path, params: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The meta device stands in for a GPU: it takes no tensor of another, and has no value that could be waited for."""
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # this and the next it does not know
+    monkeypatch.setattr(torch, "_sample_dirichlet", torch.empty_like)
+    config = tiny_config(folder, **params)
+    clips = open_clips(config, device="meta", progress=False)
+    training = Training(config, clips, "meta")
+    for batch in clips.batches("train", config.optimizer.batch_size, generator=torch.Generator()):
+        training._step(batch)
 
 
 def test_iteration_ends_after_the_configs_epochs_and_goes_on_where_it_was(config: TrainingConfig, clips: Clips) -> None:
