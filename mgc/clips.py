@@ -197,11 +197,11 @@ class Clips:
     @cached_property
     def statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation (F,) of each frequency bin over the train clips, on the device."""
-        sums_F2, count = torch.zeros(self.shape.bins, 2, dtype=torch.float64, device=self._part("train").y_N.device), 0
+        sums_F2, count = torch.zeros(self.shape.bins, 2, dtype=torch.float64), 0
         for batch in self.batches("train", STATISTICS_BATCH):
             x_BCFT = batch.x[1] if isinstance(batch.x, tuple) else batch.x
             x_FN = x_BCFT.transpose(0, 2).flatten(1).double()
-            sums_F2 += torch.stack((x_FN.sum(1), x_FN.square().sum(1)), dim=1)
+            sums_F2 = sums_F2.to(x_FN.device) + torch.stack((x_FN.sum(1), x_FN.square().sum(1)), dim=1)
             count += x_FN.shape[1]
         mean_F, square_F = (sums_F2 / count).unbind(1)
         deviation_F = (square_F - mean_F.square()).clamp(min=0).sqrt()

@@ -3,8 +3,8 @@
     runs/r-001/trials/00007/checkpoint.pt         while it runs, and of the best: weights, optimizer, epochs so far
     runs/r-001/trials/00007/weights.safetensors   of the best complete trials at the study's end
 
-Checkpoints lie under the study's storage where it has one (search.storage), weights always in its folder. Knows torch
-and the record, nothing of Ray.
+Checkpoints lie under the study's storage where it has one (search.storage), weights always in its folder. Knows the
+record and, where it reads or writes one, torch; nothing of Ray.
 """
 
 from __future__ import annotations
@@ -13,9 +13,6 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import torch
-from safetensors.torch import save_file
 
 from mgc.config import ConfigError
 from search.objectives import Objectives
@@ -53,6 +50,8 @@ def where_weights(record: Record, number: int) -> Path | str:
 
 def save(folder: Path | str, state: Mapping[str, Any]) -> None:
     """Write a checkpoint in place of the last one, which stays until the new one is whole. Raises CheckpointError."""
+    import torch
+
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
     try:
@@ -63,6 +62,8 @@ def save(folder: Path | str, state: Mapping[str, Any]) -> None:
 
 def load(folder: Path | str) -> dict[str, Any] | None:
     """The last whole checkpoint, on the CPU; None where there is none, or one that a dying disk has spoiled."""
+    import torch
+
     try:
         content = io.BytesIO(Folder(folder).read(CHECKPOINT))
         state: dict[str, Any] = torch.load(content, map_location="cpu", weights_only=True)
@@ -106,6 +107,8 @@ def size_bytes(record: Record) -> int:
 
 def _export(source: str, folder: Path) -> None:
     """Weights of a checkpoint into a folder of this machine."""
+    from safetensors.torch import save_file
+
     state = load(source)
     if state is None:
         return

@@ -7,7 +7,8 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,15 +18,17 @@ from mgc.config import ConfigError
 
 
 @contextmanager
-def cluster(address: str | None, *, num_gpus: int | None = None) -> Iterator[bool]:
+def cluster(
+    address: str | None, *, num_gpus: int | None = None, meanwhile: Callable[[], None] = lambda: None
+) -> Iterator[bool]:
     """Connected to the Ray cluster at `address` (`auto`, `HOST:PORT`), or to one of this process's own; whether it is
-    its own.
+    its own. Connecting is mostly waiting for other processes: `meanwhile` runs in a thread beside it.
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     own: dict[str, Any] = {} if address not in (None, "local") else {"num_gpus": num_gpus, "include_dashboard": False}
     logging.getLogger("ray").setLevel(logging.ERROR)  # how its own tokens and dashboards work is not our users' news
     try:
-        with _own_sigterm():
+        with _own_sigterm(), _beside(meanwhile):
             ray.init(address=address, ignore_reinit_error=True, configure_logging=False, log_to_driver=False, **own)
     except ConnectionError as error:
         raise ConfigError(f"no Ray cluster answers at {address or 'RAY_ADDRESS'}: {error}", "address") from None
@@ -35,6 +38,15 @@ def cluster(address: str | None, *, num_gpus: int | None = None) -> Iterator[boo
     finally:
         with _no_garbage_collected():
             ray.shutdown()
+
+
+@contextmanager
+def _beside(work: Callable[[], None]) -> Iterator[None]:
+    """A thread does this work while the body runs, and is waited for. Raises what the work raises."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        done = pool.submit(work)
+        yield
+    done.result()
 
 
 @contextmanager

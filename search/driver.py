@@ -1,42 +1,32 @@
 """One study from start to end: the record first, then MLflow, Ray, data and sampler, as they may fail.
 
-It knows the order and little else; each part has its own file.
+It knows the order and little else; each part has its own file. What needs torch or SciPy is imported while Ray starts.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-
-from search import checkpoints, measuring, warmstart
+from search import checkpoints
 from search.connection import cluster
 from search.copies import Copier
-from search.cost import Limits, Meter
+from search.cost import Limits
 from search.display import Display
-from search.finishing import finish
 from search.journal import locked
-from search.nodes import following, has_bf16, rates, slots
 from search.objectives import Objectives
 from search.overview import numbered
-from search.plan import plan_lines
-from search.prepare import Ground, prepare
 from search.projection import Status
 from search.record import Record, TrialRecord, has_begun
-from search.resume import check_data, check_space, folder_to_resume, folder_to_start, is_finished, num_trials
-from search.sampler import Sampler
+from search.resume import check_space, folder_to_resume, folder_to_start, is_finished, num_trials
 from search.signals import StopRequest, stop_signals
 from search.space import Space
-from search.specs import study_header, trial_spec
+from search.specs import study_header
 from search.storage import Folder, bring_back, checked
-from search.study import Slots
 from search.tracking import NoTracker, Tracker, default_uri
-from search.trial import TrainingTrial
-from search.tuner import Tuner
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +122,7 @@ def _place(storage: str | None, study: str) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class _Parts:
+class Parts:
     """What a study that runs consists of."""
 
     space: Space
@@ -153,7 +143,7 @@ def _run(space: Space, record: Record, uri: str, options: Options, remarks: Sequ
         with Display(record, quiet=options.quiet) as display, stop_signals(display.line) as stop:
             for line in (f"study {record.name} in {record.folder}", *remarks):
                 display.line(line)
-            hopeless, unsent = _through(_Parts(space, record, options, display, tracker, copier, stop))
+            hopeless, unsent = _through(Parts(space, record, options, display, tracker, copier, stop))
         run_ids = {trial.number: run_id for trial in record.trials() if (run_id := tracker.run_id(trial.number))}
         seconds = record.notes().get("end", {}).get("seconds", 0.0) + time.monotonic() - started
         record.note("end", {"seconds": seconds, "hopeless": hopeless, "unsent": unsent, "run_ids": run_ids})
@@ -161,7 +151,7 @@ def _run(space: Space, record: Record, uri: str, options: Options, remarks: Sequ
     return outcome_of(record, uri)
 
 
-def _through(parts: _Parts) -> tuple[str | None, int]:
+def _through(parts: Parts) -> tuple[str | None, int]:
     """Search, tidy up, report. Returns why no trial can succeed, if that is so, and how many runs MLflow lacks."""
     record, tracker, stop = parts.record, parts.tracker, parts.stop
     hopeless: str | None = None
@@ -172,6 +162,8 @@ def _through(parts: _Parts) -> tuple[str | None, int]:
             hopeless = _search(parts)
         _tidy(parts)
         if not stop():
+            from search.finishing import finish
+
             finish(record, tracker)
         status = "FAILED" if hopeless else "FINISHED" if is_finished(record) else "KILLED"
     finally:
@@ -180,40 +172,24 @@ def _through(parts: _Parts) -> tuple[str | None, int]:
     return hopeless, unsent
 
 
-def _search(parts: _Parts) -> str | None:
-    """Run the trials that are left. Returns why none can succeed, if that is so."""
-    space, record, options = parts.space, parts.record, parts.options
-    with cluster(options.address, num_gpus=options.num_gpus) as is_own:
-        if not is_own:
-            _check_nodes(parts)
-        ground = _prepared(space, record, parts.display, slots(space.resources))
-        share = slots(ground.space.resources)
-        for line in (*plan_lines(ground, share), f"disk: weights of the best {space.resources.keep} trials are kept"):
-            parts.display.line(line)
-        _warm_up(record, ground, options.warm_start, parts.display)
-        parts.tracker.touch()
-        meter = Meter(record, rates, options.limits, parts.display.line)
-        tuner = _tuner(ground, share, parts, meter)
-        parts.stop.polite = True
-        try:
-            tuner.run()
-        finally:
-            meter.look()
-            meter.note()
-    return tuner.hopeless
+def _search(parts: Parts) -> str | None:
+    """Run the trials that are left, on a Ray cluster. Returns why none can succeed, if that is so."""
+    options = parts.options
+    with cluster(options.address, num_gpus=options.num_gpus, meanwhile=_import_what_follows) as is_own:
+        from search.on_cluster import search
+
+        return search(parts, is_own=is_own)
 
 
-def _check_nodes(parts: _Parts) -> None:
-    """Ask every node of somebody else's cluster what would fail there."""
-    from search.cluster.preflight import before_trials
-
-    header, uri = parts.record.header, None if parts.options.offline else parts.options.tracking_uri
-    dataset = parts.space.data.dataset
-    for line in before_trials(storage=header.get("storage"), dataset=dataset, tracking_uri=uri):
-        parts.display.line(line)
+def _import_what_follows() -> None:
+    """torch and SciPy, which together take as long to import as Ray to start. Nothing of Ray's own is among it: of a
+    package that two threads import, one may see half.
+    """
+    import search.plan
+    import search.sampler  # noqa: F401
 
 
-def _tidy(parts: _Parts) -> None:
+def _tidy(parts: Parts) -> None:
     """Leave on the disk what is needed: to go on, or, of a finished study, the weights of its best trials."""
     record, keep = parts.record, parts.space.resources.keep
     checkpoints.prune(record, record.trials(), keep)
@@ -239,71 +215,3 @@ def outcome_of(record: Record, uri: str) -> Outcome:
         unsent=end["unsent"],
         run_ids={int(number): run_id for number, run_id in end["run_ids"].items()},
     )
-
-
-def _prepared(space: Space, record: Record, display: Display, share: Slots) -> Ground:
-    """The data of a study, opened, its features built, what they are written into the record, and `trials_per_gpu`
-    decided where it is `auto`.
-    """
-    precision = record.header.get("precision") or _precision_elsewhere(share)
-    device = "cuda" if share.gpus else "cpu"
-    ground = prepare(space, device=device, precision=precision, progress=not display.quiet)
-    check_data(record, ground.header()["digests"])
-    clips = ground.open_clips(progress=not display.quiet)
-    notes = (*ground.notes, *clips.notes)
-    for note in notes:
-        display.line(note)
-    record.note("header", {**record.header, **ground.header(), "notes": notes})
-    resources = measuring.decided(ground, record, share, display.line)
-    return replace(ground, space=replace(ground.space, resources=resources))
-
-
-def _precision_elsewhere(share: Slots) -> str | None:
-    """What `precision: auto` means where the GPUs are on other machines than the driver; None where it can look."""
-    if not share.gpus or torch.cuda.is_available():
-        return None
-    return "bf16" if has_bf16() else "fp32"
-
-
-def _warm_up(record: Record, ground: Ground, earlier: Record | None, display: Display) -> None:
-    """Take into the record what an earlier study found, once; a study that goes on has it already."""
-    if warmstart.NOTE not in record.notes() and earlier is not None:
-        record.note(warmstart.NOTE, warmstart.usable(earlier, ground.space, ground.header()["digests"]))
-    if warmstart.NOTE in record.notes():
-        display.line(warmstart.said(record.notes()[warmstart.NOTE]))
-
-
-def _tuner(ground: Ground, share: Slots, parts: _Parts, meter: Meter) -> Tuner:
-    space, record = ground.space, parts.record
-    sampler = Sampler(space, ground.network_key, known=ground.known_metrics, slots=share.count)
-    sampler.learn(record.notes().get(warmstart.NOTE, {"results": []})["results"])
-    sampler.restore(record.trials())
-    return Tuner(
-        record,
-        sampler,
-        trainable=TrainingTrial,
-        specs=lambda trial: trial_spec(space, record, share, trial),
-        objectives=space.search.objectives,
-        budget=space.budget,
-        slots=share,
-        trials=space.num_trials,
-        changed=_told(parts),
-        stop=lambda: parts.stop() or meter(),
-        at_once=following(space.resources, parts.display.line),
-    )
-
-
-def _told(parts: _Parts) -> Callable[[int], None]:
-    """What happens after each change of a trial's record."""
-    record, is_copied = parts.record, parts.options.storage is not None
-
-    def changed(number: int) -> None:
-        parts.tracker.touch(number)
-        trials = record.trials()
-        parts.display.update(trials)
-        if trials[number].state != "running":
-            parts.copier.soon()
-            if not is_copied:  # whose copier deletes what no longer matters, since a storage may be slow
-                checkpoints.prune(record, trials, parts.space.resources.keep)
-
-    return changed

@@ -64,7 +64,7 @@ class Tracker:
         self._end: Status | None = None
         self._sent = 0
         self._described_at = -math.inf
-        self._given_up = self._is_away = False
+        self._given_up = self._is_away = self._is_new_file = False
         self._reached: Future[None] = Future()
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
 
@@ -82,9 +82,11 @@ class Tracker:
         """Reach the server, make the study's run or find it again, and mark what the server lacks.
 
         Raises TrackingError within REACH_S if the server cannot be used. A new sqlite file takes seconds to make and
-        can hardly fail once its folder is known to be writable, so that is left to the thread.
+        can hardly fail once its folder is known to be writable, so that is left to the thread, from the first result
+        on: they are seconds of this process, without which the first trials begin the sooner.
         """
-        if check_uri(self._uri):
+        self._is_new_file = check_uri(self._uri)
+        if self._is_new_file:
             self._reached.set_result(None)
         elif not self._uri.startswith("sqlite:"):
             self._runs.load()  # seconds on a busy machine, which are not the server's
@@ -154,11 +156,18 @@ class Tracker:
             if pause:
                 self._change.wait_for(lambda: self._end is not None, timeout=pause)
             while not self._has_work() and self._end is None:
-                self._change.wait(self._description_due_in_s())
+                self._change.wait(self._description_due_in_s() if self._runs.connected else None)
             return self._has_work() and not self._given_up
 
     def _has_work(self) -> bool:
-        return not self._runs.connected or self._next_run() is not None or bool(self._files)
+        if self._runs.connected:
+            return self._next_run() is not None or bool(self._files)
+        is_early = self._is_new_file and self.parent_run_id is None and not self._has_result()
+        return not is_early or self._end is not None or bool(self._files)
+
+    def _has_result(self) -> bool:
+        """Whether a trial that changed has an epoch to show."""
+        return any(self._record.trial(number).epochs for number in self._dirty if number != STUDY)
 
     def _next_run(self) -> int | None:
         """The study where its description is due, else the trial that waits longest; at the end the study is last."""

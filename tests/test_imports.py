@@ -1,6 +1,8 @@
 """Who may know whom: the import table of docs/design.md, read from the code itself."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -92,3 +94,18 @@ def test_checking_a_space_file_loads_nothing_heavy(entry):
             file = module.replace(".", "/")
             todo += [each for each in (f"{file}.py", f"{file}/__init__.py") if each in known]
     assert len(seen) > 1 or entry == "mgc/config.py"
+
+
+BEFORE_AND_WHILE_RAY_STARTS = """
+import sys, search.driver
+assert not {"torch", "scipy.stats", "mlflow", "ray.tune"} & set(sys.modules), "before Ray starts"
+of_ray = {name for name in sys.modules if name.partition(".")[0] == "ray"}
+search.driver._import_what_follows()
+assert {"torch", "scipy.stats"} <= set(sys.modules)
+print(*({name for name in sys.modules if name.partition(".")[0] == "ray"} - of_ray))
+"""
+
+
+def test_what_is_imported_while_ray_starts_is_nothing_of_rays():
+    done = subprocess.run([sys.executable, "-c", BEFORE_AND_WHILE_RAY_STARTS], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "\n"), done.stdout + done.stderr

@@ -1,11 +1,13 @@
-"""Leaving a Ray cluster of one's own, which must not end the process that goes on."""
+"""A Ray cluster of one's own: what is done while it starts, and leaving it, which must not end the process."""
 
 import subprocess
 import sys
+import threading
 
 import pytest
 
-pytestmark = pytest.mark.slow
+from mgc.config import ConfigError
+from search.connection import cluster
 
 ENDED_WHILE_COLLECTING = """
 import gc, sys, threading
@@ -41,8 +43,35 @@ print("alive")
 """
 
 
+@pytest.mark.slow
 def test_what_tune_left_in_cycles_does_not_end_the_process_when_another_thread_collects_it():
     done = subprocess.run(
         [sys.executable, "-c", ENDED_WHILE_COLLECTING], capture_output=True, text=True, timeout=120, check=False
     )
     assert (done.returncode, done.stdout) == (0, "alive\n"), done.stderr
+
+
+def test_a_cluster_that_is_not_there_is_said_when_what_was_done_meanwhile_is_over(monkeypatch):
+    begun, over = threading.Event(), []
+
+    def no_cluster(**_):
+        assert begun.wait(10)
+        raise ConnectionError("nobody is there")
+
+    def work():
+        begun.set()
+        over.append(threading.current_thread() is not threading.main_thread())
+
+    monkeypatch.setattr("ray.init", no_cluster)
+    with (
+        pytest.raises(ConfigError, match="no Ray cluster answers at auto: nobody is there"),
+        cluster("auto", meanwhile=work),
+    ):
+        pass
+    assert over == [True]
+
+
+def test_what_goes_wrong_meanwhile_is_said(monkeypatch):
+    monkeypatch.setattr("ray.init", lambda **_: None)
+    with pytest.raises(ZeroDivisionError), cluster("auto", meanwhile=lambda: 1 // 0):
+        pytest.fail("the body ran")
