@@ -24,17 +24,17 @@ SHAPES = {"log_mel 64x65": ("log_mel", 64, 65), "stft_db 513x130": ("stft_db", 5
 class RandomClips(Clips):
     """As many random clips as asked for, in memory: what a store gives, without one."""
 
-    def __init__(self, shape: ClipShape, count: int) -> None:
+    def __init__(self, shape: ClipShape, count: int, device: str = "cpu") -> None:
         self.shape, self.genres, self.count = shape, tuple("abcdefghij"), count
         generator = torch.Generator().manual_seed(0)
-        self.x_NFT = torch.rand(count, shape.bins, shape.frames, generator=generator)
-        self.y_N = torch.randint(0, 10, (count,), generator=generator)
+        self.x_NFT = torch.rand(count, shape.bins, shape.frames, generator=generator).to(device)
+        self.y_N = torch.randint(0, 10, (count,), generator=generator).to(device)
 
     def num_clips(self, part: str) -> int:
         return self.count
 
     def batches(self, part: str, batch_size: int, *, generator: torch.Generator | None = None) -> Iterator[Batch]:
-        for index_B in torch.randperm(self.count, generator=generator).split(batch_size):
+        for index_B in torch.randperm(self.count, generator=generator).to(self.y_N.device).split(batch_size):
             yield Batch(self.x_NFT[index_B][:, None], self.y_N[index_B], index_B)
 
 
@@ -66,7 +66,7 @@ def figures(data: str, *, quick: bool) -> Iterator[Figure]:
 
 
 def ours_per_s(config: TrainingConfig, shape: ClipShape, count: int, device: str) -> float:
-    training = Training(config, RandomClips(shape, count), device)
+    training = Training(config, RandomClips(shape, count, device), device)
     training._train()  # kernels are chosen in the first pass
     started = time.perf_counter()
     training._train()

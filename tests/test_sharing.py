@@ -10,7 +10,8 @@ from tiny_dataset import CLIPS, PARAMS, SMALL_NETWORK, write_tracks
 
 from benchmarks import gpu, tiny_study
 from benchmarks.memory import write_features
-from mgc.config import ConfigError
+from benchmarks.training import RandomClips
+from mgc.config import ClipShape, ConfigError
 from mgc.cutting import clip_shape
 from mgc.datasets import open_dataset
 from mgc.models import MODELS, network_config
@@ -191,6 +192,12 @@ def test_the_benchmark_of_shared_cards_counts_what_its_study_did(tmp_path):
     assert run.trials == 2 and run.clips_per_s * run.seconds == pytest.approx(2 * 2 * 19 * 8)  # of 16 tracks half
     assert 0 < run.of_matrix_rate < 1
     assert (run.load is None) == (shutil.which("nvidia-smi") is None)
+
+
+def test_the_benchmark_of_training_has_its_clips_on_the_device():
+    shape = ClipShape(modality="spectrogram", bins=8, frames=8, samples=1024, picture=None)
+    for batch in RandomClips(shape, 8, "meta").batches("train", 4, generator=torch.Generator()):
+        assert {each.device.type for each in batch} == {"meta"}
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
