@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from mlflow import MlflowClient
 from ray import tune
 
 from benchmarks.figure import Figure
@@ -98,8 +99,10 @@ def study(count: int, *, track: bool, seen: Callable[[int, str], None] | None = 
             header = {"space": "s", "created": "2026-01-01T00:00:00+00:00", "trials": count, "max_epochs": REPORTS}
             record = Record.create(folder, {**header, "metric": "val_accuracy", "mode": "max"})
             share = slots(space.resources)
-            tracker = Tracker(record, uri=default_uri(out), experiment="s") if track else None
-            if tracker is not None:
+            tracker = None
+            if track:
+                MlflowClient(default_uri(out)).search_experiments()  # makes the file, which is no trial's cost
+                tracker = Tracker(record, uri=default_uri(out), experiment="s")
                 tracker.start()
 
             def changed(number: int) -> None:

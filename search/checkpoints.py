@@ -4,7 +4,7 @@
     runs/r-001/trials/00007/weights.safetensors   of the best complete trials at the study's end
 
 Checkpoints lie under the study's storage where it has one (search.storage), weights always in its folder. Knows the
-record and, where it reads or writes one, torch; nothing of Ray.
+record, and torch where a checkpoint is read or written (a driver imports this file before that); nothing of Ray.
 """
 
 from __future__ import annotations

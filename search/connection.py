@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -28,16 +28,20 @@ def cluster(
     own: dict[str, Any] = {} if address not in (None, "local") else {"num_gpus": num_gpus, "include_dashboard": False}
     logging.getLogger("ray").setLevel(logging.ERROR)  # how its own tokens and dashboards work is not our users' news
     try:
-        with _own_sigterm(), _beside(meanwhile):
-            ray.init(address=address, ignore_reinit_error=True, configure_logging=False, log_to_driver=False, **own)
-    except ConnectionError as error:
-        raise ConfigError(f"no Ray cluster answers at {address or 'RAY_ADDRESS'}: {error}", "address") from None
-    try:
+        with _beside(meanwhile), _own_sigterm():
+            _connect(address, own)
         node = ray._private.worker._global_node
         yield node is not None and node.is_head()
     finally:
         with _no_garbage_collected():
             ray.shutdown()
+
+
+def _connect(address: str | None, own: Mapping[str, Any]) -> None:
+    try:
+        ray.init(address=address, ignore_reinit_error=True, configure_logging=False, log_to_driver=False, **own)
+    except ConnectionError as error:
+        raise ConfigError(f"no Ray cluster answers at {address or 'RAY_ADDRESS'}: {error}", "address") from None
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """One study from start to end: the record first, then MLflow, Ray, data and sampler, as they may fail.
 
-It knows the order and little else; each part has its own file. What needs torch or SciPy is imported while Ray starts.
+It knows the order and little else; each part has its own file. What takes long to import, and is needed only
+once Ray is there, is imported while Ray starts.
 """
 
 from __future__ import annotations
@@ -182,9 +183,10 @@ def _search(parts: Parts) -> str | None:
 
 
 def _import_what_follows() -> None:
-    """torch and SciPy, which together take as long to import as Ray to start. Nothing of Ray's own is among it: of a
-    package that two threads import, one may see half.
+    """torch, SciPy and Matplotlib, which together take as long to import as Ray to start. Nothing of Ray's own is among
+    it: where modules import each other in a circle, two threads that begin at different ones may see them half made.
     """
+    import search.finishing
     import search.plan
     import search.sampler  # noqa: F401
 

@@ -129,7 +129,7 @@ def _limit(text: str) -> float:
 def _run(space: Space, given: argparse.Namespace) -> int:
     from search.cost import Limits
     from search.display import show_summary
-    from search.driver import Options, run_study  # torch, Ray: only once the file is known to be right
+    from search.driver import Options, run_study  # Ray, Optuna: only once the file is known to be right
     from search.tracking import redacted
 
     options = Options(

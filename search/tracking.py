@@ -31,6 +31,8 @@ REACH_S = 10.0
 """How long the start waits for a server; a request gives up after half of that."""
 OPEN_S = 60.0
 """How long it waits for a sqlite file, which only a busy machine can make slow."""
+OPEN_WITHIN_S = 20.0
+"""How long a new sqlite file is left alone while no trial has a result."""
 PATIENCE_S = 15.0
 """How long the end waits for the next thing to be sent."""
 PAUSES_S = (0.5, 30.0)
@@ -64,7 +66,8 @@ class Tracker:
         self._end: Status | None = None
         self._sent = 0
         self._described_at = -math.inf
-        self._given_up = self._is_away = self._is_new_file = False
+        self._open_at = -math.inf
+        self._given_up = self._is_away = False
         self._reached: Future[None] = Future()
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
 
@@ -82,12 +85,12 @@ class Tracker:
         """Reach the server, make the study's run or find it again, and mark what the server lacks.
 
         Raises TrackingError within REACH_S if the server cannot be used. A new sqlite file takes seconds to make and
-        can hardly fail once its folder is known to be writable, so that is left to the thread, from the first result
-        on: they are seconds of this process, without which the first trials begin the sooner.
+        can hardly fail once its folder is known to be writable, so that is left to the thread, and for OPEN_WITHIN_S to
+        the first result: they are seconds of this process, without which the first trials begin the sooner.
         """
-        self._is_new_file = check_uri(self._uri)
-        if self._is_new_file:
+        if check_uri(self._uri):
             self._reached.set_result(None)
+            self._open_at = time.monotonic() + OPEN_WITHIN_S
         elif not self._uri.startswith("sqlite:"):
             self._runs.load()  # seconds on a busy machine, which are not the server's
         self._thread.start()
@@ -102,6 +105,8 @@ class Tracker:
     def touch(self, number: int = STUDY) -> None:
         """The record of a trial, or of the study as a whole, changed: show it soon. Returns at once."""
         with self._change:
+            if number in self._dirty and number != STUDY:
+                self._open_at = -math.inf  # it changed when it began, so this is a result
             self._dirty[number] = None
             self._change.notify()
 
@@ -156,18 +161,17 @@ class Tracker:
             if pause:
                 self._change.wait_for(lambda: self._end is not None, timeout=pause)
             while not self._has_work() and self._end is None:
-                self._change.wait(self._description_due_in_s() if self._runs.connected else None)
+                self._change.wait(self._description_due_in_s() if self._runs.connected else self._open_in_s())
             return self._has_work() and not self._given_up
 
     def _has_work(self) -> bool:
         if self._runs.connected:
             return self._next_run() is not None or bool(self._files)
-        is_early = self._is_new_file and self.parent_run_id is None and not self._has_result()
-        return not is_early or self._end is not None or bool(self._files)
+        return not self._open_in_s() or self._end is not None or bool(self._files)
 
-    def _has_result(self) -> bool:
-        """Whether a trial that changed has an epoch to show."""
-        return any(self._record.trial(number).epochs for number in self._dirty if number != STUDY)
+    def _open_in_s(self) -> float:
+        """Seconds until a new sqlite file is opened though no trial has a result."""
+        return max(0.0, self._open_at - time.monotonic())
 
     def _next_run(self) -> int | None:
         """The study where its description is due, else the trial that waits longest; at the end the study is last."""

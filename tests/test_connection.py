@@ -71,7 +71,10 @@ def test_a_cluster_that_is_not_there_is_said_when_what_was_done_meanwhile_is_ove
     assert over == [True]
 
 
-def test_what_goes_wrong_meanwhile_is_said(monkeypatch):
+def test_what_goes_wrong_meanwhile_is_said_and_the_cluster_left(monkeypatch):
+    left = []
     monkeypatch.setattr("ray.init", lambda **_: None)
+    monkeypatch.setattr("ray.shutdown", lambda: left.append(True))
     with pytest.raises(ZeroDivisionError), cluster("auto", meanwhile=lambda: 1 // 0):
         pytest.fail("the body ran")
+    assert left == [True]

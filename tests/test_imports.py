@@ -106,6 +106,7 @@ print(*({name for name in sys.modules if name.partition(".")[0] == "ray"} - of_r
 """
 
 
+@pytest.mark.slow
 def test_what_is_imported_while_ray_starts_is_nothing_of_rays():
     done = subprocess.run([sys.executable, "-c", BEFORE_AND_WHILE_RAY_STARTS], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "\n"), done.stdout + done.stderr

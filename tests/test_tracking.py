@@ -489,20 +489,20 @@ def test_sync_says_what_is_wrong_in_a_line(record, capsys):
 @pytest.mark.slow
 def test_a_new_store_is_left_alone_until_a_trial_has_a_result(tmp_path, monkeypatch):
     record, epochs_then, looks = new_record(tmp_path), [], []
-    connect, has_result = StudyRuns.connect, Tracker._has_result
+    connect, open_in_s = StudyRuns.connect, Tracker._open_in_s
 
     def connect_noted(runs):
         epochs_then.append(sum(len(trial.epochs) for trial in record.trials()))
         connect(runs)
 
     monkeypatch.setattr(StudyRuns, "connect", connect_noted)
-    monkeypatch.setattr(Tracker, "_has_result", lambda tracker: looks.append(1) or has_result(tracker))
+    monkeypatch.setattr(Tracker, "_open_in_s", lambda tracker: looks.append(1) or open_in_s(tracker))
     tracker = tracker_of(record)
     number = add_trial(record, "running", [])
     for touched in (STUDY, number):
         tracker.touch(touched)
     time.sleep(0.1)  # in which it could go round and round
-    assert len(looks) <= 6
+    assert len(looks) <= 12
     add_epoch(record, number, 1, 0.5)
     tracker.touch(number)
     until(lambda: tracker.parent_run_id)
@@ -510,6 +510,17 @@ def test_a_new_store_is_left_alone_until_a_trial_has_a_result(tmp_path, monkeypa
     assert epochs_then == [1]
 
 
+@pytest.mark.slow
+def test_a_new_store_is_opened_after_a_while_though_no_trial_has_a_result(tmp_path, monkeypatch):
+    monkeypatch.setattr(tracking, "OPEN_WITHIN_S", 0.05)
+    record = new_record(tmp_path)
+    tracker = tracker_of(record)
+    tracker.touch(number := add_trial(record, "running", []))
+    until(lambda: tracker.run_id(number))
+    assert tracker.finish("KILLED") == 0
+
+
+@pytest.mark.slow
 def test_a_new_store_is_made_while_the_study_goes_on(tmp_path):
     record = new_record(tmp_path)
     started = time.monotonic()

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from one_device import OneDevice
 from tiny_dataset import tiny_config, write_tracks
 from torch.nn import functional
 
@@ -183,15 +184,16 @@ def test_every_epoch_has_its_own_order(folder: Path, clips: Clips, monkeypatch: 
 def test_no_step_mixes_devices_or_waits_for_one(
     folder: Path, params: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The meta device stands in for a GPU: it takes no tensor of another, and has no value that could be waited for."""
+    """The meta device stands in for a GPU: it has no value that could be waited for."""
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # this and the next it does not know
     monkeypatch.setattr(torch, "_sample_dirichlet", torch.empty_like)
     config = tiny_config(folder, **params)
     clips = open_clips(config, device="meta", progress=False)
     training = Training(config, clips, "meta")
-    for batch in clips.batches("train", config.optimizer.batch_size, generator=torch.Generator()):
-        training._step(batch)
+    with OneDevice():
+        for batch in clips.batches("train", config.optimizer.batch_size, generator=torch.Generator()):
+            training._step(batch)
 
 
 def test_iteration_ends_after_the_configs_epochs_and_goes_on_where_it_was(config: TrainingConfig, clips: Clips) -> None:
