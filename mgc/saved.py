@@ -31,7 +31,7 @@ from mgc.config import ClipShape, ConfigError, DataConfig, TrainingConfig, Vote,
 from mgc.listener import Listener
 from mgc.metrics import votes
 from mgc.models import model_to_load
-from mgc.train import Training
+from mgc.train import Training, placed
 
 WEIGHTS, CONFIG = "weights.safetensors", "config.json"
 FORMAT = 1
@@ -168,5 +168,5 @@ def _assembled(about: Mapping[str, Any], state: Mapping[str, torch.Tensor], devi
     genres = tuple(about["genres"])
     model = model_to_load(config, shape, len(genres))
     model.load_state_dict(state)
-    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = placed(model, device)
     return SavedModel(model=model.eval(), config=config, genres=genres, shape=shape, about=about, device=device)

@@ -85,8 +85,8 @@ class Tracker:
         """Reach the server, make the study's run or find it again, and mark what the server lacks.
 
         Raises TrackingError within REACH_S if the server cannot be used. A new sqlite file takes seconds to make and
-        can hardly fail once its folder is known to be writable, so that is left to the thread, and for OPEN_WITHIN_S to
-        the first result: they are seconds of this process, without which the first trials begin the sooner.
+        can hardly fail once its folder is known to be writable, so that is left to the thread. It waits for the first
+        result, OPEN_WITHIN_S at most: the seconds are this process's, and the first trials begin the sooner.
         """
         if check_uri(self._uri):
             self._reached.set_result(None)
