@@ -3,13 +3,19 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: setup search test lint ui bench clean
+JOBS ?= 3
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
+
+.PHONY: setup search test test-all lint ui bench clean
 
 search: $(READY)   ## the main job: a 50-trial Bayesian search for the SE ratio r on the embedded dataset
 	$(BIN)/python -m search.run spaces/se_ratio.yaml
 
-test: lint         ## everything that is checked
-	$(BIN)/python -m pytest
+test: lint         ## all but what takes minutes; JOBS processes at once, more than two cores have: many tests wait
+	$(PYTEST) -m "not long"
+
+test-all: lint     ## and what takes minutes: a whole cluster, a study killed again and again, a wheel, a soak
+	$(PYTEST)
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
@@ -17,7 +23,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 ui: $(READY)       ## MLflow's pages on this project's runs
-	$(BIN)/mlflow ui --backend-store-uri sqlite:///runs/mlflow.db
+	$(BIN)/python -m search.tracking ui
 
 bench: $(READY)    ## every speed figure beside its baseline (QUICK=1: in about ten minutes)
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)

@@ -1,9 +1,12 @@
-"""`python -m benchmarks.chaos --kills 30`: a study whose driver is killed at random moments, and what it lost by it.
+"""`python -m benchmarks.chaos --kills 100`: a study whose driver is killed at random moments, and what it lost by it.
 
-A 20-trial study of tiny music is started, SIGKILLed, resumed, killed again, ... and at last left to its end. A third of
-the kills come in the first seconds of a driver's life, the others after a random number of lines of the record. Then
-everything is counted: trials, epochs, MLflow's runs and points, checkpoints, processes. With one trial at a time, the
-default, the study must also have found what an undisturbed one finds, bit for bit. Exit status 1 if anything differs.
+A study of tiny music is searched, then its best configs are confirmed, then its report is written. The driver of each
+is SIGKILLed, started again, killed again, ... and at last left to its end. A third of the kills come in the first
+seconds of a driver's life, the others after a random number of lines of the record. After most kills a file is damaged
+before the next life: a bit of a record's last line is flipped, its end is cut off, or a file that is nobody's appears.
+Then everything is counted: trials, epochs, test scores, MLflow's runs and points, checkpoints, processes. With one
+trial at a time, the default, search and confirmation must also have found what undisturbed ones find, bit for bit. Exit
+status 1 if anything differs.
 """
 
 from __future__ import annotations
@@ -24,194 +27,252 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import tiny_study
-from search.journal import JOURNAL
-from search.record import Record
+from benchmarks.losses import (
+    Damage,
+    check_disk,
+    check_mlflow,
+    check_processes,
+    check_readable,
+    check_record,
+    check_tested,
+)
+from search.record.files import JOURNAL, PREDICTIONS, REPORT, TRIALS, confirmation_folder
+from search.record.notes import TEST, scores_on_test
+from search.record.record import Record
 
-TRIALS = 20
+CALM, KILLED = "calm", "chaos"
+"""The names of the undisturbed study and of the other one."""
 MARK = "MGC_CHAOS"
 """Variable by which the processes of the studies are known in /proc."""
+MIN_TRIALS = 20
 LINES = 12
-"""Lines that a driver may write, at most, before it is killed: of some 230, so that 30 kills come before the end."""
-GONE_S = 30.0
-"""How long the last processes of a killed driver may take to go."""
+"""Lines that a driver may write, at most, before it is killed: of some 230 in 20 trials, so that 30 kills come before
+the end.
+"""
+STRAYS = (".DS_Store", f"{TRIALS}/.DS_Store", f"{TRIALS}/notes.txt", f"{REPORT}/.DS_Store", f"{PREDICTIONS}/Thumbs.db")
+RAY_IS_LATE = "Exception: The current node timed out during startup"
+"""What Ray says on a busy machine where it has not started within its 30 s; the driver is started again."""
+HARMS = ("a flipped bit", "a cut end", "a stray file", None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """A command of the program that is killed so many times: `python -m search.NAME WORDS`."""
+
+    name: str
+    kills: int
+    words: Sequence[str]
+    """With STUDY for the study's name."""
+    is_confirmation: bool = False
+    is_short: bool = False
+    """Whether it trains nothing: it is killed in its first seconds, and runs again until it was killed often enough."""
 
 
 @dataclass
-class Damage:
-    """What a study lost, has twice, or left behind; one line each."""
+class Chaos:
+    """A folder where drivers are killed, and what was done there so far."""
 
-    lost: list[str] = field(default_factory=list)
-    doubled: list[str] = field(default_factory=list)
-    orphaned: list[str] = field(default_factory=list)
+    folder: Path
+    rng: random.Random
+    environment: dict[str, str]
+    startup_s: float = 10.0
+    """Seconds of an undisturbed command until its first trials were recorded, or to its end where it trains nothing."""
+    kills: Counter[str] = field(default_factory=Counter)
+    """By command."""
+    harms: Counter[str] = field(default_factory=Counter)
+    strays: set[Path] = field(default_factory=set)
+    damage: Damage = field(default_factory=Damage)
+    _sizes: dict[Path, int] = field(default_factory=dict)
+    """How many bytes each record had when its last line was damaged; until it is longer, that line is left alone."""
 
-    def __bool__(self) -> bool:
-        return bool(self.lost or self.doubled or self.orphaned)
+    def start(self, command: Command, name: str) -> subprocess.Popen[bytes]:
+        """A driver. What it says is in `NAME.err`."""
+        words = [name if word == "STUDY" else word for word in command.words]
+        line = [sys.executable, "-m", f"search.{command.name}", *words, "--out", str(self.folder / "runs")]
+        with (self.folder / f"{name}.out").open("wb") as out, (self.folder / f"{name}.err").open("ab") as err:
+            return subprocess.Popen(line, env=self.environment, stdout=out, stderr=err)
+
+    def leave(self, command: Command) -> None:
+        """Run a command that nobody disturbs to its end, and measure its start."""
+        started, first = time.monotonic(), None
+        process = self.start(command, CALM)
+        while process.poll() is None:
+            if first is None and _num_lines(self.study_of(command, CALM)) > 6:
+                first = time.monotonic() - started
+            time.sleep(0.1)
+        self._check_exit(process.returncode, CALM)
+        seconds = time.monotonic() - started
+        self.startup_s = first if first is not None and not command.is_short else seconds
+        print(f"undisturbed {command.name}: {seconds:.0f} s, {self.startup_s:.0f} s of them its start", flush=True)
+
+    def kill(self, command: Command) -> None:
+        """Start a command and kill it, again and again, and at last leave it to its end."""
+        while True:
+            process = self.start(command, KILLED)
+            is_enough = self.kills[command.name] >= command.kills
+            if not is_enough and not self._ends_before(process, command):
+                process.send_signal(signal.SIGKILL)
+            code = process.wait()
+            for study in self._studies():
+                check_readable(study, self.damage)
+            if code == -signal.SIGKILL:
+                self._count(command)
+                self._harm()
+                continue
+            if code != 0 and self._said(KILLED).splitlines()[-1].startswith(RAY_IS_LATE):
+                print("Ray did not start within its 30 s", flush=True)
+                continue
+            self._check_exit(code, KILLED)
+            if is_enough or not command.is_short:
+                return
+
+    def study_of(self, command: Command, name: str) -> Path:
+        """The study whose record grows while the command runs."""
+        study = self.folder / "runs" / name
+        return confirmation_folder(study, "train") if command.is_confirmation else study
+
+    def _ends_before(self, process: subprocess.Popen[bytes], command: Command) -> bool:
+        """Wait for the moment of the next kill; whether the driver ended before it."""
+        study = self.study_of(command, KILLED)
+        is_early = command.is_short or self.rng.random() < 1 / 3
+        until = time.monotonic() + (self.rng.uniform(0, self.startup_s) if is_early else math.inf)
+        enough = _num_lines(study) + self.rng.randint(3, LINES)  # three or four of them are a driver's start
+        while process.poll() is None and time.monotonic() < until and _num_lines(study) < enough:
+            time.sleep(0.01)
+        time.sleep(self.rng.uniform(0, 0.1))
+        return process.poll() is not None
+
+    def _count(self, command: Command) -> None:
+        self.kills[command.name] += 1
+        lines = _num_lines(self.study_of(command, KILLED))
+        print(f"kill {self.kills.total()}, {command.name}: {lines} lines in the record", flush=True)
+
+    def _harm(self) -> None:
+        """Damage a file of one of the studies, most times. A record of no more than its header stays whole."""
+        study, harm = self.rng.choice(self._studies()), self.rng.choice(HARMS)
+        journal = study / JOURNAL
+        if harm is None or _num_lines(study) <= 2:
+            return
+        if harm == "a stray file":
+            self._stray(study / self.rng.choice(STRAYS))
+        elif journal.stat().st_size > self._sizes.get(journal, 0):
+            (_flip_last if harm == "a flipped bit" else _cut_last)(journal, self.rng)
+            self._sizes[journal] = journal.stat().st_size
+        else:
+            return
+        self.harms[harm] += 1
+
+    def _stray(self, path: Path) -> None:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(self.rng.randbytes(40))
+        self.strays.add(path)
+
+    def _studies(self) -> list[Path]:
+        """The folders of the killed study and of its confirmation, as far as they are there."""
+        return sorted(path for path in (self.folder / "runs").glob(f"{KILLED}*") if path.is_dir())
+
+    def _check_exit(self, code: int, name: str) -> None:
+        if code != 0:
+            sys.exit(f"a driver of {name} ended with status {code}:\n{self._said(name)}")
+
+    def _said(self, name: str) -> str:
+        return (self.folder / f"{name}.err").read_text().rstrip() or "nothing"
+
+
+def _num_lines(study: Path) -> int:
+    journal = study / JOURNAL
+    return journal.read_bytes().count(b"\n") if journal.is_file() else 0
+
+
+def _flip_last(journal: Path, rng: random.Random) -> None:
+    """Flip one bit of the last line."""
+    content = bytearray(journal.read_bytes())
+    place = rng.randrange(_start_of_last(content), len(content))
+    content[place] ^= 1 << rng.randrange(8)
+    journal.write_bytes(content)
+
+
+def _cut_last(journal: Path, rng: random.Random) -> None:
+    """Cut off the end of the last line."""
+    content = journal.read_bytes()
+    os.truncate(journal, rng.randrange(_start_of_last(content) + 1, len(content)))
+
+
+def _start_of_last(content: bytes | bytearray) -> int:
+    return content.rfind(b"\n", 0, len(content) - 1) + 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        cpus = max(1, (os.cpu_count() or 1) // given.at_once)
-        space = tiny_study.write_space(folder, trials=TRIALS, cpus_per_trial=cpus)
+        folder, started = Path(name), time.monotonic()
         environment = {**tiny_study.environment(folder), MARK: uuid.uuid4().hex}
-        startup_s = _undisturbed(space, environment)
-        kills, seconds = _chaos(space, environment, given.kills, startup_s, random.Random(given.seed))
-        record = Record.open(folder / "runs" / "chaos")
-        damage = _damage(record, environment[MARK])
-        differing = _differing(folder) if given.at_once == 1 else None
-        return _report(record, kills, seconds, damage, differing)
+        chaos = Chaos(folder, random.Random(given.seed), environment)
+        for command in _commands(folder, given.kills, given.at_once):
+            chaos.leave(command)
+            chaos.kill(command)
+        search, confirmation = (folder / "runs" / KILLED, confirmation_folder(folder / "runs" / KILLED, "train"))
+        records = [Record.open(search), Record.open(confirmation)]
+        for record in records:
+            check_record(record, chaos.damage, record.header.trials)
+            check_mlflow(record, chaos.damage, is_harmed=bool(chaos.harms))
+            check_disk(record, chaos.damage, chaos.strays)
+        check_tested(records[1], chaos.damage)
+        check_processes(environment[MARK], chaos.damage)
+        differing = _differing(records) if given.at_once == 1 else []
+        _print(chaos, records, time.monotonic() - started, differing if given.at_once == 1 else None)
+    return 1 if chaos.damage or differing else 0
 
 
-def _undisturbed(space: Path, environment: dict[str, str]) -> float:
-    """Run the study of reference; seconds until its first trial was recorded."""
-    started, first = time.monotonic(), None
-    process = tiny_study.start(space, "calm", environment)
-    while process.poll() is None:
-        if first is None and _lines(space.parent / "runs" / "calm") > 6:
-            first = time.monotonic() - started
-        time.sleep(0.1)
-    if process.returncode != 0:
-        sys.exit(f"the undisturbed study failed:\n{(space.parent / 'calm.err').read_text()}")
-    print(f"undisturbed: {time.monotonic() - started:.0f} s, {first or 0:.0f} s to the first trials", flush=True)
-    return first or 10.0
+def _commands(folder: Path, kills: int, at_once: int) -> list[Command]:
+    """A search of half the kills, a confirmation of a third, reports of the rest. More kills need more trials: a driver
+    that is killed while it starts brings none further.
+    """
+    searching, confirming = (kills + 1) // 2, kills // 3
+    cpus = max(1, (os.cpu_count() or 1) // at_once)
+    space = tiny_study.write_space(folder, trials=max(MIN_TRIALS, 3 * searching // 4), cpus_per_trial=cpus)
+    local, seeds = ("--address", "local"), str(max(2, confirming // 4))
+    confirm = ("STUDY", "--top", "2", "--seeds", seeds, "--quiet", *local)
+    return [
+        Command(name="run", kills=searching, words=(str(space), "--resume", "STUDY", "--json", *local)),
+        Command(name="confirm", kills=confirming, words=confirm, is_confirmation=True),
+        Command(name="report", kills=kills - searching - confirming, words=("STUDY",), is_short=True),
+    ]
 
 
-def _chaos(
-    space: Path, environment: dict[str, str], kills: int, startup_s: float, rng: random.Random
-) -> tuple[int, float]:
-    """Start, kill and resume until the study has ended; how many kills came before that, and how long it took."""
-    started, done = time.monotonic(), 0
-    while True:
-        process = tiny_study.start(space, "chaos", environment)
-        if done < kills and not _ends_before(process, space.parent / "runs" / "chaos", startup_s, rng):
-            process.send_signal(signal.SIGKILL)
-            done += 1
-            print(f"kill {done}: {_lines(space.parent / 'runs' / 'chaos')} lines in the record", flush=True)
-        if process.wait() == 0:
-            return done, time.monotonic() - started
-        if process.returncode != -signal.SIGKILL:
-            sys.exit(f"a resumed study failed:\n{(space.parent / 'chaos.err').read_text()}")
+def _differing(records: Sequence[Record]) -> list[str]:
+    """The trials that came out otherwise than in the undisturbed studies, and the tests that did."""
+    differing = []
+    for record in records:
+        calm = Record.open(record.folder.with_name(record.name.replace(KILLED, CALM)))
+        pairs = zip(tiny_study.outcome(calm), tiny_study.outcome(record), strict=False)
+        differing += [f"{record.name}/{one['number']}" for one, other in pairs if one != other]
+        if scores_on_test(calm.noted(TEST)) != scores_on_test(record.noted(TEST)):
+            differing.append(f"the test scores of {record.name}")
+    return differing
 
 
-def _ends_before(process: subprocess.Popen[bytes], study: Path, startup_s: float, rng: random.Random) -> bool:
-    """Wait for the moment of the next kill; whether the driver ended before it."""
-    until = time.monotonic() + (rng.uniform(0, startup_s) if rng.random() < 1 / 3 else math.inf)
-    enough = _lines(study) + rng.randint(3, LINES)  # three or four of them are a driver's start
-    while process.poll() is None and time.monotonic() < until and _lines(study) < enough:
-        time.sleep(0.01)
-    time.sleep(rng.uniform(0, 0.1))
-    return process.poll() is not None
-
-
-def _lines(study: Path) -> int:
-    journal = study / JOURNAL
-    return journal.read_bytes().count(b"\n") if journal.is_file() else 0
-
-
-def _damage(record: Record, mark: str) -> Damage:
-    damage = Damage()
-    check_record(record, damage, TRIALS)
-    check_mlflow(record, damage)
-    check_disk(record, damage)
-    damage.orphaned += [f"process {each}" for each in _left(mark)]
-    return damage
-
-
-def check_record(record: Record, damage: Damage, trials: int) -> None:
-    """Every trial ended, each with its epochs 1 to n once, and every order given once."""
-    found = record.trials()
-    damage.lost += [f"{trials - len(found)} trials"] * (len(found) < trials)
-    damage.doubled += [f"{len(found) - trials} trials"] * (len(found) > trials)
-    for trial in found:
-        damage.orphaned += [f"trial {trial.number} is still running"] * (trial.state == "running")
-        epochs = [int(epoch["epoch"]) for epoch in trial.epochs]
-        if epochs != list(range(1, len(epochs) + 1)) or (trial.state == "complete") != (len(epochs) == 9):
-            damage.lost.append(f"trial {trial.number} is {trial.state} with epochs {epochs}")
-    orders = Counter(epoch["order"] for trial in found for epoch in trial.epochs)
-    damage.doubled += [f"order {order} is given {times} times" for order, times in orders.items() if times > 1]
-
-
-def check_mlflow(record: Record, damage: Damage, uri: str | None = None) -> None:
-    """One run for each trial, ended as the trial did, with each epoch's point once."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(uri or f"sqlite:///{record.folder.parent / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("tiny")
-    runs: dict[int, list[object]] = {}
-    for run in client.search_runs([experiment.experiment_id], max_results=1000):
-        damage.orphaned += [f"run {run.info.run_name} is RUNNING"] * (run.info.status == "RUNNING")
-        study, _, number = run.data.tags.get("mgc.trial", "").rpartition("/")
-        if study == record.name:
-            runs.setdefault(int(number), []).append(run)
-    ends = {"complete": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
-    for trial in record.trials():
-        of_trial = runs.pop(trial.number, [])
-        damage.lost += [f"trial {trial.number} has no run"] * (not of_trial)
-        damage.doubled += [f"trial {trial.number} has {len(of_trial)} runs"] * (len(of_trial) > 1)
-        for run in of_trial:
-            if run.info.status != ends.get(trial.state):
-                damage.lost.append(f"run of trial {trial.number}, {trial.state}, is {run.info.status}")
-            points = Counter((p.step, p.value) for p in client.get_metric_history(run.info.run_id, "val_loss"))
-            there = Counter((int(epoch["epoch"]), epoch["val_loss"]) for epoch in trial.epochs)
-            damage.lost += [f"points {there - points} of trial {trial.number}"] * bool(there - points)
-            damage.doubled += [f"points {points - there} of trial {trial.number}"] * bool(points - there)
-    damage.orphaned += [f"run of trial {number}" for number in runs]
-
-
-def check_disk(record: Record, damage: Damage) -> None:
-    """The weights of the best three complete trials, and no other file."""
-    complete = [trial for trial in record.trials() if trial.state == "complete"]
-    best = sorted(complete, key=lambda trial: (-trial.last["val_accuracy"], trial.number))[:3]
-    wanted = {record.folder / "trials" / f"{trial.number:05d}" / "weights.safetensors" for trial in best}
-    there = {path for path in (record.folder / "trials").rglob("*") if path.is_file()}
-    damage.lost += [f"weights {path.parent.name}" for path in wanted - there]
-    damage.orphaned += [f"file {path.parent.name}/{path.name}" for path in there - wanted]
-
-
-def _left(mark: str) -> list[int]:
-    """The processes of any of the drivers that are still there after GONE_S."""
-    until = time.monotonic() + GONE_S
-    while (left := marked(mark)) and time.monotonic() < until:
-        time.sleep(0.5)
-    return left
-
-
-def marked(mark: str, title: str = "") -> list[int]:
-    """The processes, but for this one, that have this text in their environment and are called so (Linux)."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            environment, name = (process / "environ").read_bytes(), (process / "comm").read_text()
-        except OSError:
-            continue  # it has just ended
-        if mark.encode() in environment and name.startswith(title) and int(process.name) != os.getpid():
-            found.append(int(process.name))
-    return found
-
-
-def _differing(folder: Path) -> list[int]:
-    """The numbers of the trials that came out otherwise than in the undisturbed study."""
-    calm, chaos = (tiny_study.outcome(Record.open(folder / "runs" / name)) for name in ("calm", "chaos"))
-    return [one["number"] for one, other in zip(calm, chaos, strict=True) if one != other]
-
-
-def _report(record: Record, kills: int, seconds: float, damage: Damage, differing: list[int] | None) -> int:
-    states = Counter(trial.state for trial in record.trials())
-    epochs = sum(len(trial.epochs) for trial in record.trials())
-    found = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
-    print(f"{kills} kills in {seconds:.0f} s; {TRIALS} trials: {found}; {epochs} epochs")
-    print(f"lost {len(damage.lost)}  doubled {len(damage.doubled)}  orphaned {len(damage.orphaned)}")
-    for line in [*damage.lost, *damage.doubled, *damage.orphaned]:
+def _print(chaos: Chaos, records: Sequence[Record], seconds: float, differing: Sequence[str] | None) -> None:
+    """The counts, as lines and as a table of Markdown."""
+    for line in [*chaos.damage.lines(), *(differing or [])]:
         print(f"  {line}")
+    trials = [trial for record in records for trial in record.trials()]
+    done = ", ".join(f"{number} of {name}" for name, number in chaos.kills.items())
+    harms = ", ".join(f"{number} x {harm}" for harm, number in sorted(chaos.harms.items()))
+    print(f"{chaos.kills.total()} kills ({done}) in {seconds:.0f} s; {harms or 'nothing damaged'}")
+    print("  ".join(f"{kind} {number}" for kind, number in chaos.damage.counts().items()))
     if differing is not None:
-        print("equal to the undisturbed study" if not differing else f"unlike the undisturbed one: trials {differing}")
-    return 1 if damage or differing else 0
+        print("equal to the undisturbed study" if not differing else "unlike the undisturbed study")
+    counts = chaos.damage.counts()
+    print(f"\n| SIGKILLs | files damaged | trials | epochs | {' | '.join(counts)} |\n|{'---|' * (4 + len(counts))}")
+    epochs = sum(len(trial.epochs) for trial in trials)
+    numbers = " | ".join(map(str, counts.values()))
+    print(f"| {chaos.kills.total()}: {done} | {harms} | {len(trials)} | {epochs} | {numbers} |")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.chaos", description="Kill a study until it is done.")
-    parser.add_argument("--kills", type=int, default=30, help="SIGKILLs to the driver (default: %(default)s)")
+    parser.add_argument("--kills", type=int, default=30, help="SIGKILLs to drivers (default: %(default)s)")
     parser.add_argument("--at-once", type=int, default=1, help="trials that run at once (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the moments (default: %(default)s)")
     return parser

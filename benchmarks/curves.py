@@ -1,6 +1,6 @@
 """Learning curves of small networks on real GTZAN, trained once for benchmarks.selection to replay.
 
-    python -m benchmarks.curves --data gtzan_logmel_64x500.npz --configs 32
+    python -m benchmarks.curves --data gtzan:gtzan_logmel_64x500.npz --configs 32
 
 Each config of benchmarks/selection.yaml is trained on every fold of train + validation and, with seeds of their own, on
 the listed split: the latter say what the config is worth to somebody who trains it again. Every epoch is scored on the
@@ -20,9 +20,10 @@ from typing import Any
 import torch
 
 from mgc.clips import open_clips
-from mgc.config import DataConfig, training_config
-from mgc.train import Training
-from search.space import Space
+from mgc.config import DataConfig
+from mgc.training import Training
+from mgc.training_config import training_config
+from search.space.space import Space
 
 HERE = Path(__file__).parent
 SPACE = HERE / "selection.yaml"

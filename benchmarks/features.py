@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.figure import Figure
 from mgc.audio import decode
 from mgc.config import FeatureConfig
-from mgc.datasets import open_dataset
+from mgc.datasets.registry import open_dataset
 from mgc.features import open_store
 
 CLIP_SECONDS, OVERLAP = 3.0, 0.5

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.figure import Figure
-from search.journal import JOURNAL
+from search.record.files import JOURNAL
 
 SPACE = Path(__file__).parents[1] / "spaces" / "se_ratio.yaml"
 RAY_ALONE = """

@@ -25,11 +25,12 @@ from benchmarks.figure import Figure
 from benchmarks.memory import write_features
 from benchmarks.training import flops_per_clip, matrix_rate
 from mgc.clips import open_clips
-from mgc.config import ConfigError
-from mgc.train import best_device
-from search.driver import Options, run_study
-from search.prepare import prepare
-from search.space import Space
+from mgc.device import best_device
+from mgc.errors import ConfigError
+from search.execution.ground import prepare
+from search.space.space import Space
+from search.study.plan import SearchOptions
+from search.study.searching import run_study
 
 SPACE = Path(__file__).parents[1] / "spaces" / "se_ratio.yaml"
 TRACKS, BINS, FRAMES = 1000, 513, 1292
@@ -111,13 +112,13 @@ def measure(data: Path, out: Path, trials_per_gpu: str, overrides: Sequence[str]
     clips = open_clips(config, progress=False)
     with Watch() as watch:
         started = time.perf_counter()
-        record = run_study(space, Options(out=out, name=trials_per_gpu, address="local", offline=True)).record
+        record = run_study(space, SearchOptions(out=out, name=trials_per_gpu, address="local", offline=True)).record
         seconds = time.perf_counter() - started
     trials = record.trials()
     if any(trial.state == "failed" for trial in trials):
         raise RuntimeError(f"{record.name}: {next(trial.reason for trial in trials if trial.state == 'failed')}")
     per_s = sum(len(trial.epochs) for trial in trials) * clips.num_clips("train") / seconds
-    rate = matrix_rate(best_device(), record.header["precision"])
+    rate = matrix_rate(best_device(), record.header.precision)
     return Run(
         trials_per_gpu=trials_per_gpu,
         seconds=seconds,

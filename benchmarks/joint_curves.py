@@ -1,77 +1,90 @@
-"""Learning curves of the joint space on the embedded music, trained once for benchmarks.quality to replay.
+"""Learning curves of the joint space on the embedded music, trained once for benchmarks.searches to replay.
 
     python -m benchmarks.joint_curves
 
-It took 23 minutes on two cores beside other work. A line of benchmarks/joint_curves.csv is an epoch; configs that are
-there are not trained again. Configs are drawn as a random search draws them.
+It took 23 minutes on two cores beside other work. The table is written again after each config; configs that it has are
+not trained again. Configs are drawn as a random search draws them. Nothing was scored on test tracks: a config is
+judged by its validation accuracy.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import multiprocessing
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from benchmarks.searches.tables import Table
 from mgc.clips import open_clips
-from mgc.config import training_config
-from mgc.train import Training
-from search.prepare import prepare
-from search.space import Space
+from mgc.training import Training
+from mgc.training_config import training_config
+from mgc.whole import whole
+from search.execution.ground import prepare
+from search.space.domains import Choice, label
+from search.space.space import Space
 
 HERE = Path(__file__).parent
 SPACE = HERE.parent / "spaces" / "joint.yaml"
-CURVES = HERE / "joint_curves.csv"
+CURVES = HERE / "joint_curves.npz"
 CONFIGS = 150
-SCORES = ("epoch", "val_accuracy", "seconds")
+
+Curve = Sequence[tuple[float, float]]
+"""The validation accuracy and the seconds of each epoch."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Curves:
-    """Configs C of the space and what each gave in each epoch E of its full budget."""
-
-    params: tuple[Mapping[str, Any], ...]
-    """Those that vary."""
-    val_CE: npt.NDArray[np.float64]
-    seconds_CE: npt.NDArray[np.float64]
-
-
-def curve(space: Space, params: Mapping[str, Any]) -> list[tuple[float, ...]]:
-    """SCORES after each epoch of one config, on one core: of its time, so that what else runs there counts less."""
+def curve(space: Space, params: Mapping[str, Any]) -> Curve:
+    """The curve of one config, on one core: its seconds are of the processor, so that what else runs there counts
+    less.
+    """
     torch.set_num_threads(1)
     config = training_config({**params, "seed": space.search.seed}, data=space.data, epochs=space.budget.full)
     training = Training(config, open_clips(config, progress=False))
     rows, before_s = [], time.process_time()
     for scores in training:
         now_s = time.process_time()
-        rows.append((scores.epoch, scores.val_accuracy, now_s - before_s))
+        rows.append((scores.val_accuracy, now_s - before_s))
         before_s = now_s
     return rows
 
 
-def read(path: Path, space: Space) -> Curves:
-    """The configs whose every epoch is there."""
-    rows: dict[int, list[Mapping[str, str]]] = {}
-    with path.open(newline="") as file:
-        for row in csv.DictReader(file):
-            rows.setdefault(int(row["config"]), []).append(row)
-    whole = [rows[config] for config in sorted(rows) if len(rows[config]) == space.budget.full]
-    return Curves(
-        params=tuple({name: json.loads(of[0][name]) for name in space.varying} for of in whole),
-        val_CE=np.array([[float(row["val_accuracy"]) for row in of] for of in whole]),
-        seconds_CE=np.array([[float(row["seconds"]) for row in of] for of in whole]),
-    )
+def read(path: Path) -> dict[str, tuple[Mapping[str, Any], Curve]]:
+    """Each config that the table has, by its label, and its curve; none where there is no file."""
+    if not path.is_file():
+        return {}
+    table = Table.load(path)
+    configs = [table.config(row) for row in range(len(table.values_CP))]
+    curves = [list(zip(*rows, strict=True)) for rows in zip(table.score_CE, table.seconds_CE, strict=True)]
+    return {label(config): (config, of) for config, of in zip(configs, curves, strict=True)}
+
+
+def write(path: Path, space: Space, curves: Sequence[tuple[Mapping[str, Any], Curve]]) -> None:
+    """A table of benchmarks.searches."""
+    score_CE = np.array([[score for score, _ in of] for _, of in curves])
+    with whole(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(
+            file,
+            space=json.dumps({name: param.canonical() for name, param in space.varying.items()}),
+            params=np.array([_numbers(space, config) for config, _ in curves]),
+            score=score_CE,
+            test=score_CE,
+            seconds=np.array([[seconds for _, seconds in of] for _, of in curves]),
+        )
+
+
+def _numbers(space: Space, config: Mapping[str, Any]) -> list[float]:
+    domains = {name: param.domain for name, param in space.varying.items()}
+    return [
+        of.labels().index(label(config[name])) if isinstance(of, Choice) else config[name]
+        for name, of in domains.items()
+    ]
 
 
 def main() -> None:
@@ -81,23 +94,19 @@ def main() -> None:
     given = parser.parse_args()
     space = Space.load(SPACE)
     prepare(space, device="cpu").open_clips()  # the features, before both cores want them
-    names = list(space.varying)
-    configs = space.sample(given.configs)
-    known = read(given.curves, space).params if given.curves.is_file() else ()
-    if not known:
-        given.curves.write_text(",".join(("config", *names, *SCORES)) + "\n")
+    curves = read(given.curves)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
-        left = [n for n in range(given.configs) if {name: configs[n][name] for name in names} not in known]
-        running = {pool.submit(curve, space, configs[number]): number for number in left}
-        for done in as_completed(running):
-            number, rows = running[done], done.result()
-            with given.curves.open("a", newline="") as file:
-                values = [json.dumps(configs[number][name]) for name in names]
-                csv.writer(file, lineterminator="\n").writerows(
-                    [number, *values, epoch, f"{val:.4f}", f"{seconds:.3f}"] for epoch, val, seconds in rows
-                )
-            print(f"config {number}: {rows[-1]}, {sum(row[2] for row in rows):.0f} s", flush=True)
+        running = {}
+        for params in space.sample(given.configs):
+            config = {name: params[name] for name in space.varying}
+            if label(config) not in curves:
+                running[pool.submit(curve, space, params)] = config
+        for ended in as_completed(running):
+            config, rows = running[ended], ended.result()
+            curves[label(config)] = (config, rows)
+            write(given.curves, space, list(curves.values()))
+            print(f"{config}: {rows[-1][0]:.3f}, {sum(seconds for _, seconds in rows):.0f} s", flush=True)
 
 
 if __name__ == "__main__":

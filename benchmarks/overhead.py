@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -22,14 +23,17 @@ from ray import tune
 
 from benchmarks import tiny_study
 from benchmarks.figure import Figure
-from search.connection import cluster
-from search.driver import Options, run_study
-from search.nodes import slots
-from search.record import Record
-from search.space import Space
-from search.specs import trial_spec
-from search.trial import TrainingTrial
-from search.tuner import Tuner, quiet_tune
+from benchmarks.trials import quiet_tune_run
+from search.execution.executor import Answer, Reported
+from search.execution.nodes import slots
+from search.execution.ray_cluster import cluster
+from search.execution.spec import trial_spec
+from search.execution.worker import TrainingTrial
+from search.record.record import Record
+from search.space.space import Space
+from search.study.loop import StudyLoop
+from search.study.plan import SearchOptions
+from search.study.searching import run_study
 
 LIMIT_S = 0.05
 
@@ -51,11 +55,9 @@ class Clock(tune.Callback):
 class Bare(TrainingTrial):
     """A trial that leaves nothing on the disk."""
 
-    def setup(self, config: dict[str, Any]) -> None:
-        super().setup(config["spec"])
-
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        return super().reset_config(new_config.get("spec", new_config))
+    def step(self) -> dict[str, Any]:
+        result = super().step()
+        return {**result, "done": result["metrics"]["epoch"] == self.spec.epochs}  # Tune alone must be told
 
     def _save(self) -> None:
         return None
@@ -101,14 +103,14 @@ def measure(*, trials: int, rounds: int) -> tuple[float, float]:
 
 def _round(space: Space, out: Path) -> tuple[float, float]:
     """Seconds per epoch as a study, and without one."""
-    clock, report = Clock(), Tuner._report
+    clock, report = Clock(), StudyLoop._report
 
-    def timed(tuner: Tuner, number: int, result: Any) -> bool:
+    def timed(loop: StudyLoop, event: Reported) -> Answer:
         clock.on_trial_result()
-        return report(tuner, number, result)
+        return report(loop, event)
 
-    with mock.patch.object(Tuner, "_report", timed):
-        record = run_study(space, Options(out=out, name="kept", address="local", quiet=True)).record
+    with mock.patch.object(StudyLoop, "_report", timed):
+        record = run_study(space, SearchOptions(out=out, name="kept", address="local", quiet=True)).record
     return clock.epoch_s, _bare(space, record).epoch_s
 
 
@@ -116,12 +118,13 @@ def _bare(space: Space, record: Record) -> Clock:
     """The study's trials once more, by Ray Tune alone."""
     clock = Clock()
     with cluster("local"), tempfile.TemporaryDirectory() as scratch:
-        quiet_tune()
+        quiet_tune_run()
         share = slots(space.resources)
-        specs = [trial_spec(space, record, share, trial) for trial in record.trials()]
+        threads = share.cpus_per_trial
+        specs = [trial_spec(record, trial, threads=threads) for trial in record.trials()]
         tune.run(
             Bare,
-            config={"spec": tune.grid_search([{**spec, "known_epochs": 0, "folder": "/nowhere"} for spec in specs])},
+            config={"spec": tune.grid_search([replace(spec, known_epochs=0, folder="/nowhere") for spec in specs])},
             storage_path=scratch,
             callbacks=[clock],
             resources_per_trial=share.request,

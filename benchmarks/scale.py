@@ -22,13 +22,16 @@ from typing import Any
 import ray
 from ray import tune
 
-from search.journal import locked
-from search.record import Record
-from search.sampler import Sampler
-from search.space import Space
-from search.study import Slots
-from search.tracking import Tracker, default_uri
-from search.tuner import Tuner
+from search.execution.ray_tune import RayTuneExecutor
+from search.execution.slots import Slots
+from search.record.header import new_header
+from search.record.journal import locked
+from search.record.record import Record
+from search.sampler.sampler import Sampler
+from search.scheduler.scheduler import NoScheduler
+from search.space.space import Space
+from search.study.loop import StudyLoop
+from search.tracking.registry import default_uri, tracker_of
 
 SPACE = """
 params: {model: se_cnn, r: {uniform: [2, 64]}}
@@ -46,13 +49,12 @@ class Nothing(tune.Trainable):
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self.spec, self.epoch = new_config, 0
+        self.epoch = 0
         return True
 
     def step(self) -> dict[str, Any]:
         self.epoch += 1
-        metrics = {"epoch": self.epoch, "val_accuracy": 0.5, "train_loss": 0.5}
-        return {"metrics": metrics, "facts": {}, "done": self.epoch == self.spec["reports"]}
+        return {"metrics": {"epoch": self.epoch, "val_accuracy": 0.5, "train_loss": 0.5}, "facts": {}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,21 +92,20 @@ def study(at_once: int, trials: int, reports: int, disk: Disk) -> Busy:
         settings = [f"search.trials={trials}", f"budget.epochs={reports}"]
         space = Space.load(out / "s.yaml", overrides=settings)
         with locked(out / "s-001"):
-            header = {"space": "s", "created": "2026-01-01T00:00:00+00:00", "trials": trials, "max_epochs": reports}
-            record = Record.create(out / "s-001", {**header, "metric": "val_accuracy", "mode": "max"})
+            record = Record.create(out / "s-001", new_header(space, "s-001"))
             gpus = at_once / TRIALS_PER_GPU
             share = Slots(nodes=1, cpus=at_once, gpus=gpus, cpus_per_trial=1, trials_per_gpu=TRIALS_PER_GPU)
-            tracker = Tracker(record, uri=default_uri(out), experiment="s")
+            tracker = tracker_of(record, default_uri(out))
             tracker.start()
             cpu, waited, wall = time.process_time(), disk.seconds, time.perf_counter()
-            Tuner(
+            StudyLoop(
                 record,
                 Sampler(space, lambda params: str(params["r"]), slots=share.count),
-                trainable=Nothing,
-                specs=lambda trial: {"reports": reports},
+                NoScheduler(),
+                RayTuneExecutor(Nothing, study="s-001", request=share.request, at_once=lambda: share.count),
+                specs=lambda trial: {},
                 objectives=space.search.objectives,
-                budget=space.budget,
-                slots=share,
+                epochs=space.budget.full,
                 trials=trials,
                 changed=tracker.touch,
             ).run()

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mgc.datasets import open_dataset
+from mgc.datasets.registry import open_dataset
 from mgc.metrics import classification_scores, confusion_matrix
 from mgc.plots import draw_confusion, draw_song
-from mgc.predict import hear
+from mgc.predict import predict_song
 from mgc.saved import load_model
 from mgc.splits import make_split
 
@@ -27,7 +27,7 @@ def main(folder: Path, pictures: Path) -> None:
     dataset = open_dataset(model.config.data.dataset)
     parts = make_split(dataset, model.config.data).parts
     tracks = [track for track in dataset.tracks if parts.get(track.track_id) == "test" and track.path]
-    heard = {track.track_id: hear(model, track.path) for track in tracks if track.path}
+    heard = {track.track_id: predict_song(model, track.path) for track in tracks if track.path}
     label_M = np.array([model.genres.index(track.genre) for track in tracks])
     predicted_M = np.array([model.genres.index(heard[track.track_id].genre) for track in tracks])
     confusion_GG = confusion_matrix(label_M, predicted_M, len(model.genres))

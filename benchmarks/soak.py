@@ -22,9 +22,9 @@ import numpy as np
 import soundfile
 
 from mgc.audio import AudioError, decode
-from mgc.config import ConfigError
 from mgc.datasets.verify import verify
-from mgc.predict import hear
+from mgc.errors import ConfigError
+from mgc.predict import predict_song
 from mgc.saved import SavedModel, load_model
 
 SR = 22_050
@@ -91,7 +91,7 @@ def attempt(path: Path, model: SavedModel | None) -> str:
         y_S = decode(path, SR)
         if not np.isfinite(y_S).all():
             return "crash: not finite"
-        if model is not None and not np.isfinite(hear(model, path).probabilities_NG).all():
+        if model is not None and not np.isfinite(predict_song(model, path).probabilities_NG).all():
             return "crash: probabilities are not finite"
     except AudioError as error:
         return "refused" if "\n" not in str(error) else "crash: not one line"

@@ -1,6 +1,6 @@
 """The same SE-CNN under four splits of GTZAN, side by side: what a split is worth in points of accuracy.
 
-    python -m benchmarks.splits --data gtzan_logmel_64x500.npz
+    python -m benchmarks.splits --data gtzan:gtzan_logmel_64x500.npz
 
 Nothing is chosen by the scores: the budget is fixed beforehand, and the test part is scored once, after the last epoch.
 """
@@ -14,8 +14,9 @@ from math import sqrt
 import torch
 
 from mgc.clips import open_clips
-from mgc.config import DataConfig, training_config
-from mgc.train import Training
+from mgc.config import DataConfig
+from mgc.training import Training
+from mgc.training_config import training_config
 
 PARAMS = {"model": "se_cnn", "spectrogram": "log_mel", "n_mels": 64, "clip_seconds": 3.0}
 SPLITS = ("fault_filtered", "artist", "track", "clip")

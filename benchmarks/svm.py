@@ -1,6 +1,6 @@
 """An RBF SVM on statistics of log-mel clips with summed votes: what a network must beat on the same tracks.
 
-    python -m benchmarks.svm --data gtzan_logmel_64x500.npz --against runs/gtzan_honest-001-confirm
+    python -m benchmarks.svm --data gtzan:gtzan_logmel_64x500.npz --against runs/gtzan_honest-001-confirm
 
 The split is the networks' own. C and gamma are chosen by the validation tracks, among those listed here; then the test
 part is opened, once, for the chosen pair, which like the networks is trained on the train part, or on that and
@@ -23,10 +23,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from mgc.clips import Clips, open_clips
-from mgc.config import ConfigError, DataConfig, training_config
+from mgc.config import DataConfig
+from mgc.errors import ConfigError
 from mgc.splits import Part
-from search.confirm import TRAIN_PARTS
-from search.confirmed import ConfirmedConfig, confirmed
+from mgc.training_config import training_config
+from search.record.header import TRAIN_PARTS
+from search.results.confirmed import ConfirmedConfig, confirmed
 from search.stats import Interval, difference, over_both, over_tracks, verdict
 
 Array = npt.NDArray[Any]
@@ -85,9 +87,9 @@ def right(machine: Pipeline, part: Described) -> Array:
 def paired(config: ConfirmedConfig, right_M: Array, track_ids: Sequence[str]) -> Interval:
     """Accuracy of a config's trainings minus that of the one SVM, by the same tracks whatever their order."""
     place = {track_id: index for index, track_id in enumerate(track_ids)}
-    if set(place) != set(config.said_S[0].track_ids):
+    if set(place) != set(config.predictions_S[0].track_ids):
         raise ConfigError("the confirmation's test tracks are others than these", "split")
-    mine_M = right_M[[place[track_id] for track_id in config.said_S[0].track_ids]]
+    mine_M = right_M[[place[track_id] for track_id in config.predictions_S[0].track_ids]]
     return difference(config.right_SM, np.broadcast_to(mine_M, config.right_SM.shape))
 
 

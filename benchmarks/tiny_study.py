@@ -1,18 +1,16 @@
-"""A study that trains in milliseconds: its music, its space file, the command that runs it, and what came out."""
+"""A study that trains in milliseconds: its music, its space file, the environment of its drivers, what came out."""
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import soundfile
 
-from search.record import Record
-from search.rerun import TIMES
+from search.record.record import Record
+from search.study.rerun import TIMES
 
 SR = 8000
 SPACE = """\
@@ -59,14 +57,6 @@ def environment(folder: Path) -> dict[str, str]:
     """Of drivers whose caches lie in this folder; a busy machine is to slow Ray's workers no more than others."""
     own = {"MGC_CACHE": str(folder / "cache"), "RAY_worker_niceness": "0", "OMP_WAIT_POLICY": "PASSIVE"}
     return {**os.environ, **own}
-
-
-def start(space: Path, name: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    """The driver of the study of this name: it goes on with what is there. What it says is in `NAME.err`."""
-    command = [sys.executable, "-m", "search.run", str(space), "--resume", name, "--address", "local", "--json"]
-    with (space.parent / f"{name}.out").open("wb") as out, (space.parent / f"{name}.err").open("ab") as err:
-        options = ["--out", str(space.parent / "runs")]
-        return subprocess.Popen([*command, *options], env=environment, stdout=out, stderr=err)
 
 
 def outcome(record: Record) -> list[dict[str, Any]]:

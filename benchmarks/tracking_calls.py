@@ -20,10 +20,19 @@ from optuna.distributions import FloatDistribution
 from ray.air._internal.mlflow import _MLflowLoggerUtil  # what ray.air.integrations.mlflow logs through
 
 from benchmarks.figure import Figure
-from search.mlflow_runs import StudyRuns
-from search.record import Proposal, Record
+from search.record.header import StudyHeader
+from search.record.record import Proposal, Record
+from search.tracking.mlflow_backend import MlflowBackend
 
-HEADER = {"space": "s", "created": "2026-01-01T00:00:00+00:00", "trials": 1, "max_epochs": 999, "dataset": "synthetic"}
+HEADER = StudyHeader(
+    space="s",
+    created="2026-01-01T00:00:00+00:00",
+    trials=1,
+    max_epochs=999,
+    dataset="synthetic",
+    metrics=("val_accuracy",),
+    modes=("max",),
+)
 METRICS = ("train_loss", "val_loss", "val_accuracy", "val_clip_accuracy", "val_f1", "seconds", "clips_per_s", "lr")
 """About as many as an epoch of ours has."""
 
@@ -72,7 +81,7 @@ def costs_of(tellers: Sequence[Callable[[int], None]], epochs: int) -> list[Cost
 
 def teller_of_ours(folder: Path, uri: str) -> Callable[[int], None]:
     """Writes an epoch of a running trial into a record, and sends what MLflow lacks of it, as the tracker's thread."""
-    record = Record.create(folder, {**HEADER, "metric": "val_accuracy", "mode": "max"})
+    record = Record.create(folder, HEADER)
     proposal = Proposal(
         params={"r": 16.0},
         varying={"r": 16.0},
@@ -83,12 +92,12 @@ def teller_of_ours(folder: Path, uri: str) -> Callable[[int], None]:
         repeat=0,
     )
     number = record.start(proposal)
-    runs = StudyRuns(record, uri, "ours")
-    runs.connect()
+    backend = MlflowBackend(record, uri)
+    backend.connect()
 
     def tell(epoch: int) -> None:
         record.report(number, metrics_of(epoch))
-        runs.send(number, end=None)
+        backend.send(number, end=None)
 
     return tell
 

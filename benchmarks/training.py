@@ -14,9 +14,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.figure import Figure
 from mgc import memory
 from mgc.clips import Batch, Clips
-from mgc.config import ClipShape, DataConfig, TrainingConfig, training_config
-from mgc.models import build_model
-from mgc.train import Training, choose_precision
+from mgc.config import ClipShape, DataConfig
+from mgc.device import choose_precision
+from mgc.models.networks import build_model
+from mgc.training import Training
+from mgc.training_config import TrainingConfig, training_config
 
 SHAPES = {"log_mel 64x65": ("log_mel", 64, 65), "stft_db 513x130": ("stft_db", 513, 130)}
 

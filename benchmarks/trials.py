@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -15,13 +16,17 @@ from mlflow import MlflowClient
 from ray import tune
 
 from benchmarks.figure import Figure
-from search.journal import locked
-from search.nodes import slots
-from search.record import Record
-from search.sampler import Sampler
-from search.space import Space
-from search.tracking import Tracker, default_uri
-from search.tuner import Tuner, quiet_tune
+from search.execution.executor import SPEC
+from search.execution.nodes import slots
+from search.execution.ray_tune import RayTuneExecutor, quiet_tune
+from search.record.header import new_header
+from search.record.journal import locked
+from search.record.record import Record
+from search.sampler.sampler import Sampler
+from search.scheduler.scheduler import NoScheduler
+from search.space.space import Space
+from search.study.loop import StudyLoop
+from search.tracking.registry import default_uri, tracker_of
 
 SPACE = """
 params: {model: se_cnn, r: {uniform: [2, 64]}}
@@ -41,7 +46,7 @@ class Nothing(tune.Trainable):
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self.spec, self.epoch = new_config, 0
+        self.spec, self.epoch = new_config.get(SPEC, new_config), 0
         return True
 
     def step(self) -> dict[str, Any]:
@@ -96,13 +101,12 @@ def study(count: int, *, track: bool, seen: Callable[[int, str], None] | None = 
         space = Space.load(out / "s.yaml", overrides=[f"search.trials={count}"])
         folder = out / "s-001"
         with locked(folder):
-            header = {"space": "s", "created": "2026-01-01T00:00:00+00:00", "trials": count, "max_epochs": REPORTS}
-            record = Record.create(folder, {**header, "metric": "val_accuracy", "mode": "max"})
+            record = Record.create(folder, new_header(space, "s-001"))
             share = slots(space.resources)
             tracker = None
             if track:
                 MlflowClient(default_uri(out)).search_experiments()  # makes the file, which is no trial's cost
-                tracker = Tracker(record, uri=default_uri(out), experiment="s")
+                tracker = tracker_of(record, default_uri(out))
                 tracker.start()
 
             def changed(number: int) -> None:
@@ -111,14 +115,14 @@ def study(count: int, *, track: bool, seen: Callable[[int, str], None] | None = 
                 if seen is not None:
                     seen(number, record.trial(number).state)
 
-            Tuner(
+            StudyLoop(
                 record,
                 Sampler(space, lambda params: str(int(128 / params["r"])), slots=share.count),
-                trainable=Nothing,
+                NoScheduler(),
+                RayTuneExecutor(Nothing, study="s-001", request=share.request, at_once=lambda: share.count),
                 specs=lambda trial: dict(trial.params),
                 objectives=space.search.objectives,
-                budget=space.budget,
-                slots=share,
+                epochs=space.budget.full,
                 trials=count,
                 changed=changed,
             ).run()
@@ -126,9 +130,15 @@ def study(count: int, *, track: bool, seen: Callable[[int, str], None] | None = 
                 tracker.finish("FINISHED")
 
 
+def quiet_tune_run() -> None:
+    """No files and no tables of `tune.run`, as the executor has none."""
+    quiet_tune()
+    os.environ |= {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "RAY_AIR_NEW_OUTPUT": "0"}
+
+
 def bare_tune(count: int) -> None:
     """The same trials on warm actors by Tune alone: what Ray takes of ours."""
-    quiet_tune()
+    quiet_tune_run()
     with tempfile.TemporaryDirectory() as scratch:
         tune.run(
             Nothing,

@@ -18,13 +18,13 @@ from unittest import mock
 from ray import tune
 
 from benchmarks.figure import Figure
-from mgc.datasets import open_dataset
-from search.connection import cluster
-from search.nodes import slots
-from search.record import Record
-from search.space import Space
-from search.specs import trial_spec
-from search.tuner import quiet_tune
+from benchmarks.trials import quiet_tune_run
+from mgc.datasets.registry import open_dataset
+from search.execution.nodes import slots
+from search.execution.ray_cluster import cluster
+from search.execution.spec import TrialSpec, trial_spec
+from search.record.record import Record
+from search.space.space import Space
 
 SPACE = Path(__file__).parents[1] / "spaces" / "se_ratio.yaml"
 
@@ -71,9 +71,10 @@ def plain(record: Record, *, every: int) -> tuple[float, str]:
     trials = record.trials()
     chosen = trials[::every]
     with cluster("local"), tempfile.TemporaryDirectory() as scratch:
-        quiet_tune()
+        quiet_tune_run()
         share = slots(space.resources)
-        specs = [{**trial_spec(space, record, share, trial), "ran": len(trial.epochs)} for trial in chosen]
+        threads = share.cpus_per_trial
+        specs = [trial_spec(record, trial, threads=threads) for trial in chosen]
         started = time.perf_counter()
         tune.run(
             tutorial_trial,
@@ -95,13 +96,12 @@ def tutorial_trial(config: Mapping[str, Any]) -> None:
     from torch.utils.data import DataLoader, TensorDataset
 
     from mgc.config import ClipShape
-    from mgc.models import build_model
+    from mgc.models.networks import build_model
     from mgc.splits import make_split
-    from search.prepare import trial_config
 
-    spec = config["spec"]
-    torch.set_num_threads(spec["threads"])
-    training = trial_config(spec)
+    spec: TrialSpec = config["spec"]
+    torch.set_num_threads(spec.threads)
+    training = spec.config()
     training = replace(training, features=training.features.model_copy(update={"normalize": "none"}))
     features, clips = training.features, training.clips
     dataset = open_dataset(training.data.dataset, progress=False)
@@ -131,7 +131,7 @@ def tutorial_trial(config: Mapping[str, Any]) -> None:
     shape = ClipShape(modality="spectrogram", bins=bins, frames=frames, samples=length, picture=None)
     model = build_model(training, shape, len(dataset.genres))
     optimizer = torch.optim.Adam(model.parameters(), training.optimizer.lr)
-    for epoch in range(1, spec["ran"] + 1):
+    for epoch in range(1, spec.known_epochs + 1):
         model.train()
         for x_BCFT, y_B in DataLoader(sets["train"], training.optimizer.batch_size, shuffle=True):
             optimizer.zero_grad()

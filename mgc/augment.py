@@ -1,8 +1,10 @@
-"""Augmentation: training clips changed at random, a whole batch at once, on the device that it is on.
+"""Augmentation: changes a batch of training clips at random, on its device.
 
-What is drawn comes from torch's global generators, which a training seeds for every epoch. Starts of clips are drawn
-where clips are cut (mgc.clips). Shape suffixes: B clips, C channels, F frequency bins, T frames, S samples, G genres,
-K masks, N positions along the masked axis.
+Random numbers come from torch's global generators, which a training seeds for every epoch. Random starts of clips are
+drawn elsewhere, where clips are cut (mgc.clips).
+
+Shape suffixes: B clips, C channels, F frequency bins, T frames, S samples, G genres, K masks, N positions along the
+masked axis.
 """
 
 from __future__ import annotations
@@ -18,9 +20,9 @@ X = Tensor | tuple[Tensor, Tensor]
 
 
 class Augmentation:
-    """A config's changes of a batch: gain and noise of the waveform, masks of the picture, then mixup of both.
+    """The changes that a config asks for: gain and noise of the waveform, masks of the picture, then mixup of both.
 
-    What a mask hides becomes its bin's mean over the training clips, which is 0 once it is standardized. (Park et al.
+    A mask sets values to their bin's mean over the training clips, which standardization turns into 0. (Park et al.
     2019 set 0 in pictures of mean 0.)
     """
 
@@ -29,7 +31,7 @@ class Augmentation:
         self._hidden_F1 = clips.statistics[0][:, None] if config.needs_picture else None
 
     def __call__(self, batch: Batch) -> tuple[X, Tensor]:
-        """The batch's `x`, and what the loss compares with: genres (B,), or with mixup shares of genres (B, G)."""
+        """The changed `x`, and the labels for the loss: genres (B,), or with mixup shares of genres (B, G)."""
         config = self.config
         x = self._changed(batch.x)
         if config.mixup_alpha == 0:
@@ -62,31 +64,32 @@ class Augmentation:
 
 
 def masks(num_clips: int, num_masks: int, length: int, width: float, device: torch.device) -> Tensor:
-    """Which positions (B, N) of an axis are hidden (Park et al. 2019, sec. 2): each mask's width is drawn from 0 to
-    the whole part of `width` x N, then its start from those where it lies inside.
+    """Which positions (B, N) of an axis are hidden (Park et al. 2019, sec. 2).
+
+    Each mask's width is drawn from 0 to the integer part of `width` x N, then its start so that it lies inside.
     """
-    drawn_2BK = torch.rand(2, num_clips, num_masks, device=device)
-    width_BK = (drawn_2BK[0] * (int(width * length) + 1)).floor()
-    start_BK = (drawn_2BK[1] * (length - width_BK + 1)).floor()
+    random_2BK = torch.rand(2, num_clips, num_masks, device=device)
+    width_BK = (random_2BK[0] * (int(width * length) + 1)).floor()
+    start_BK = (random_2BK[1] * (length - width_BK + 1)).floor()
     place_N = torch.arange(length, device=device)
     from_start_BKN = place_N - start_BK[:, :, None]
     return ((from_start_BKN >= 0) & (from_start_BKN < width_BK[:, :, None])).any(dim=1)
 
 
 def mixup_weights(num_clips: int, alpha: float, device: torch.device) -> Tensor:
-    """The weight (B,) of each clip beside its partner: of Beta(alpha, alpha) the half in [0.5, 1].
+    """The weight (B,) of each clip in its pair: Beta(alpha, alpha), folded into [0.5, 1].
 
-    Zhang et al. (2018) draw from all of it; since partners are drawn as well, swapping the two makes the same pairs,
-    and a clip's own genre stays the one that weighs more.
+    Zhang et al. (2018) use all of [0, 1]. Partners are drawn too, so both make the same pairs in the end; but here a
+    clip's own genre always weighs more.
     """
     shape = torch.full((), alpha, device=device)
-    beta = torch.distributions.Beta(shape, shape, validate_args=False)  # a check of them would wait for a GPU
+    beta = torch.distributions.Beta(shape, shape, validate_args=False)  # validation would wait for the GPU
     weight_B: Tensor = beta.sample((num_clips,))
     return torch.maximum(weight_B, 1 - weight_B)
 
 
 def mixed_pairs(value: Tensor, partner_B: Tensor, weight_B: Tensor) -> Tensor:
-    """weight x own + (1 - weight) x the partner's, whatever the value's shape behind B."""
+    """weight x a clip's own value + (1 - weight) x its partner's, for values of any shape (B, ...)."""
     weight = weight_B.view(-1, *[1] * (value.dim() - 1))
     return torch.lerp(value[partner_B], value, weight)
 
@@ -98,6 +101,6 @@ def gains(num_clips: int, most_db: float, device: torch.device) -> Tensor:
 
 
 def noisy(wave_BS: Tensor, snr_db: float) -> Tensor:
-    """The waveforms with white Gaussian noise of `snr_db` less power than each has."""
+    """The waveforms plus white Gaussian noise, whose power is `snr_db` decibels below that of each waveform."""
     power_B1 = wave_BS.square().mean(dim=1, keepdim=True)
     return wave_BS + torch.randn_like(wave_BS) * (power_B1 * 10 ** (-snr_db / 10)).sqrt()

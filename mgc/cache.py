@@ -1,40 +1,39 @@
-"""The cache folder: where things that are computed once and used by many processes lie. Not what they are.
+"""The cache folder of things that are computed once and used by many processes. Does not know what they are.
 
-Several processes, nodes and users may share one folder, also over NFS. What keeps them apart is that everything is made
-under a name that nobody else has and then renamed; locks only spare double work, so it does no harm where they do not
-work. Two that build the same thing at once both get what the first of them finished.
+Several processes, nodes and users may share one folder, also over NFS. They do not disturb each other, because
+everything is made under a name that nobody else uses, and then renamed. Locks only avoid double work, so nothing breaks
+where a file system has none: two processes that build the same thing both get the one that was finished first.
 """
 
 from __future__ import annotations
 
+import errno
 import os
-import shutil
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 import platformdirs
 from filelock import FileLock
 
-from mgc.config import ConfigError
-
-STALE_S = 24 * 3600
-"""Age after which an unfinished build of another node is taken to be dead."""
+from mgc.errors import ConfigError
+from mgc.paths import expanded
+from mgc.whole import PARTIAL, is_dead, own_name, remove, remove_leftovers, sync
 
 DAY_S = 24 * 3600
 
-PARTIAL, PRUNED = ".partial", ".pruned"
+PRUNED = ".pruned"
+
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 _ELSEWHERE = "MGC_CACHE and MGC_DATA choose others"
 
 
 def cache_dir() -> Path:
     """The cache folder, created where it is missing: $MGC_CACHE, else the user's own (~/.cache/mgc on Linux)."""
-    path = Path(os.environ.get("MGC_CACHE") or platformdirs.user_cache_dir("mgc")).expanduser()
+    path = expanded(os.environ.get("MGC_CACHE") or platformdirs.user_cache_dir("mgc"))
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -44,9 +43,9 @@ def cache_dir() -> Path:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of `path` (a file `<path>.lock` beside it) against every other process that sees it.
+    """Hold the lock of `path`, a file `<path>.lock` beside it, so that other processes wait.
 
-    Where there can be none (another user's lock file, a file system without locks) it goes on without.
+    Where a lock is impossible (another user's lock file, a file system without locks) nobody waits.
     """
     _make_folder(path.parent)
     lock = FileLock(path.with_name(path.name + ".lock"))
@@ -59,10 +58,11 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def built(path: Path, build: Callable[[Path], None]) -> Path:
-    """`path`, a file or folder, made by `build` where it is missing: whole or not at all, and mostly by one process.
+    """Return `path`, a file or folder; if it is missing, make it with `build`, whole or not at all.
 
-    `build` gets a sibling path that does not exist yet and makes the file or folder there; it is renamed to `path` when
-    `build` returns. What killed builds left behind is removed by the next.
+    `build` gets a path beside it that does not exist yet, and makes the file or folder there; when the disk has its
+    files, it is renamed to `path`. Usually one process builds and the others wait. The remains of builds that were
+    killed are removed. Raises ConfigError where the disk is full or fails.
     """
     if path.exists():
         _note_use(path)
@@ -70,31 +70,23 @@ def built(path: Path, build: Callable[[Path], None]) -> Path:
     with locked(path):
         if path.exists():  # another process was faster
             return path
-        for left in path.parent.glob(f".{path.name}.*{PARTIAL}"):
-            if _is_dead(left):
-                _remove(left)
-        partial = _own_name(path, PARTIAL)
+        remove_leftovers(path)
+        partial = own_name(path)
         try:
             build(partial)
+            sync(partial)
             _put(partial, path)
+        except OSError as error:
+            if error.errno not in DISK_ERRORS:
+                raise
+            raise ConfigError(f"{path} cannot be written: {error.strerror} ({_ELSEWHERE})") from None
         finally:
-            _remove(partial)
+            remove(partial)
     return path
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that readers see the old or the new one, never half of one. The last writer wins."""
-    _make_folder(path.parent)
-    partial = _own_name(path, PARTIAL)
-    try:
-        partial.write_text(text)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def _put(partial: Path, path: Path) -> None:
-    """Rename to `path`, unless someone without a lock was faster: then what is there stays."""
+    """Rename `partial` to `path`, unless another process without a lock was faster: its result stays."""
     try:
         os.replace(partial, path)
     except OSError:
@@ -102,31 +94,8 @@ def _put(partial: Path, path: Path) -> None:
             raise
 
 
-def _own_name(path: Path, purpose: str) -> Path:
-    """A name beside `path` that no other process on any node has: `.<name>.<host>.<pid>.<random><purpose>`."""
-    return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.{uuid4().hex[:8]}{purpose}")
-
-
-def _is_dead(partial: Path) -> bool:
-    """Whether the build that writes here has ended: its process is gone, or on another node it is a day old."""
-    host, pid, _ = partial.name.removesuffix(PARTIAL).rsplit(".", 2)
-    if host.endswith(f".{socket.gethostname()}") and pid.isdigit():
-        return not _is_running(int(pid))
-    return time.time() - partial.lstat().st_mtime > STALE_S
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
-
-
 def _make_folder(path: Path) -> None:
-    """Make sure that a folder is there and can be written to."""
+    """Make a folder if it is missing. Raises ConfigError if it cannot be made or written to."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -135,19 +104,12 @@ def _make_folder(path: Path) -> None:
         raise ConfigError(f"folder {path} cannot be written to ({_ELSEWHERE})")
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
-
-
-# --- what lies there, and what can go ---------------------------------------------------------------------------------
+# --- the entries of the cache, and their removal ----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One thing in the cache. `unused_days` counts from its last use."""
+    """One file or folder in the cache, and the days since its last use."""
 
     path: Path
     num_bytes: int
@@ -155,18 +117,19 @@ class Entry:
 
 
 def entries() -> list[Entry]:
-    """Everything that this package keeps in the cache folder, the longest unused first. What others put there is not
-    listed, and never pruned.
+    """Everything that this package keeps in the cache folder, the longest unused first.
+
+    Other programs' files in the folder are not listed, and never removed.
     """
     root = cache_dir()
-    patterns = ("features/*", "contents/*.json", "synthetic-*", "fetched/*/*")
+    patterns = ("features/*", "contents/*.json", "synthetic-*", "fetched/*")
     paths = [path for pattern in patterns for path in root.glob(pattern) if path.name[0] != "."]
-    found = [_entry(path) for path in paths if path.suffix != ".lock"]
-    return sorted((entry for entry in found if entry), key=lambda entry: -entry.unused_days)
+    listed = [_entry(path) for path in paths if path.suffix != ".lock"]
+    return sorted((entry for entry in listed if entry), key=lambda entry: -entry.unused_days)
 
 
 def _entry(path: Path) -> Entry | None:
-    with suppress(OSError):  # pruned by someone else meanwhile
+    with suppress(OSError):  # another process has removed it meanwhile
         files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
         blocks = sum(file.stat().st_blocks for file in files)
         return Entry(path=path, num_bytes=512 * blocks, unused_days=(time.time() - path.stat().st_mtime) / DAY_S)
@@ -174,35 +137,40 @@ def _entry(path: Path) -> Entry | None:
 
 
 def prune(unused_days: float) -> list[Entry]:
-    """Remove what was unused for this many days or more, and what dead builds left; the removed entries.
+    """Remove the entries that were unused for so many days or more, and the remains of dead builds.
 
-    An entry disappears whole: it is renamed before it is deleted. Whoever has its files open keeps them, except on
-    another node over NFS; so choose more days than a study takes.
+    Returns the removed entries. An entry disappears whole: it is renamed before it is deleted. A process that has its
+    files open keeps them, except on another node over NFS; so choose more days than a study takes.
     """
     removed = [entry for entry in entries() if entry.unused_days >= unused_days and _prune_one(entry.path, unused_days)]
-    for folder in (cache_dir(), cache_dir() / "features", cache_dir() / "contents", *cache_dir().glob("fetched/*")):
+    for folder in (cache_dir(), *(cache_dir() / name for name in ("features", "contents", "fetched"))):
         for left in folder.glob(f".*{PARTIAL}"):
-            if _is_dead(left):
-                _remove(left)
+            if is_dead(left):
+                remove(left)
         for left in folder.glob(f".*{PRUNED}"):
-            _remove(left)
+            remove(left)
     return removed
 
 
 def _prune_one(path: Path, unused_days: float) -> bool:
-    """Remove an entry unless it was used meanwhile or is not ours to remove."""
+    """Remove an entry; returns False if it was used meanwhile or belongs to another user."""
     with locked(path), suppress(OSError):
         if (time.time() - path.stat().st_mtime) / DAY_S < unused_days:
             return False
-        gone = _own_name(path, PRUNED)
-        os.rename(path, gone)
-        _remove(gone)
+        discard(path)
         path.with_name(path.name + ".lock").unlink(missing_ok=True)
         return True
     return False
 
 
+def discard(path: Path) -> None:
+    """Remove an entry, which disappears whole; a process that has its files open keeps them. Raises OSError."""
+    gone = own_name(path, PRUNED)
+    os.rename(path, gone)
+    remove(gone)
+
+
 def _note_use(path: Path) -> None:
-    """The time of change tells the last use."""
-    with suppress(OSError):  # another user's
+    """Set the time of change, by which `prune` knows the last use."""
+    with suppress(OSError):  # it belongs to another user
         os.utime(path)

@@ -1,32 +1,24 @@
-"""The typed, checked configuration that every training has, whatever its model: features, clips, optimizer, data.
+"""The sections of a training's config that do not depend on its model: features, clips, augmentation, optimizer, data.
 
-Hyperparameters come as one flat table (`{"r": 16, "lr": 0.001, ...}`); each section below owns some of its keys, the
-chosen model's own config (mgc.models) the others. Nothing here imports torch: a space file is checked in milliseconds.
+Hyperparameters come as one flat table (`{"r": 16, "lr": 0.001, ...}`). Each section below owns some of its keys; the
+config of a model (mgc.models) is one more section, which this file does not know. mgc.training_config puts them
+together. Nothing here imports torch: a space file is checked in milliseconds.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
-from pydantic_core import ErrorDetails
 
-from mgc.wording import nearest, rule
+from mgc.errors import ConfigError, config_error
 
 SplitPolicy = Literal["artist", "track", "clip", "fault_filtered", "last_ten", "given"]
 Modality = Literal["spectrogram", "raw", "both"]
 Vote = Literal["none", "sum", "majority"]
-
-
-class ConfigError(ValueError):
-    """A user's mistake: which key, which rule, what it got. `key` is the key at fault where there is one."""
-
-    def __init__(self, message: str, key: str | None = None) -> None:
-        super().__init__(message)
-        self.key = key
 
 
 class Section(BaseModel):
@@ -46,9 +38,18 @@ class Section(BaseModel):
         except ValidationError as error:
             raise config_error(error.errors()[0], cls.keys()) from None
 
+    def changed(self, **values: Any) -> Self:
+        """The section with other values of some keys, checked as in `checked`."""
+        return self.checked({**self.model_dump(), **values})
+
+
+def _immutable(value: Any) -> Any:
+    """Lists become tuples, so that a config can be frozen and hashed."""
+    return tuple(_immutable(item) for item in value) if isinstance(value, list | tuple) else value
+
 
 class FeatureConfig(Section):
-    """What a track is turned into before any model sees it. Names as in librosa."""
+    """The features of a track, which are computed before any model sees them. Names as in librosa."""
 
     sr: Annotated[int, Field(ge=1000, le=192_000, description="sampling rate in Hz to which audio is resampled")] = (
         22_050
@@ -66,18 +67,18 @@ class FeatureConfig(Section):
     fmax: Annotated[float | None, Field(gt=0, description="highest mel frequency in Hz; null is sr / 2")] = None
     normalize: Annotated[
         Literal["none", "band", "track"],
-        Field(
-            description="to mean 0, deviation 1: every bin over the training clips, or each track's picture; or none"
-        ),
+        Field(description="to mean 0, deviation 1: band each bin over the training clips, track each track's picture"),
     ] = "band"
 
     @model_validator(mode="after")
     def _frequencies_in_order(self) -> Self:
         top = self.fmax if self.fmax is not None else self.sr / 2
         if self.fmin >= top:
-            raise ValueError(f"fmin must be below fmax, got {self.fmin:g} >= {top:g}")
+            raise ConfigError(f"fmin must be below fmax, got {self.fmin:g} >= {top:g}", tied=("fmin", "fmax"))
         if self.hop_length > self.n_fft:
-            raise ValueError(f"hop_length must be <= n_fft, got {self.hop_length} > {self.n_fft}")
+            raise ConfigError(
+                f"hop_length must be <= n_fft, got {self.hop_length} > {self.n_fft}", tied=("hop_length", "n_fft")
+            )
         return self
 
     @property
@@ -89,22 +90,24 @@ class FeatureConfig(Section):
 class ClipConfig(Section):
     """Which windows of a track the model sees.
 
-    `clip_overlap` null: `clips_per_track` clips spread evenly. Given: every clip of the grid with that overlap (19 of
-    a 30 s track at 3 s and 0.5), or with `random_clips` that many of the grid, drawn once per track. `random_offset`
-    leaves a track as many clips to train with, which start anywhere in it, drawn anew for each epoch.
+    Without `clip_overlap` they are `clips_per_track` clips, spread evenly. With it they are every clip of the grid with
+    that overlap (19 of a 30 s track at 3 s and 0.5), or with `random_clips` so many clips of the grid, drawn once for
+    each track. With `random_offset` training uses as many clips, but they start anywhere in the track, at starts that
+    are drawn for each epoch.
     """
 
     clip_seconds: Annotated[float, Field(gt=0, le=600, description="length of a clip in s")] = 3.0
     clips_per_track: Annotated[int, Field(ge=1, le=1000, description="clips of a track, spread evenly")] = 10
     clip_overlap: Annotated[
-        float | None, Field(ge=0, lt=1, description="share of a clip that the next repeats; takes the whole grid")
+        float | None,
+        Field(ge=0, lt=1, description="share of a clip that the next one repeats; all clips of that grid are taken"),
     ] = None
     random_clips: Annotated[
         int | None, Field(ge=1, le=1000, description="this many clips of the overlapping grid, drawn per track")
     ] = None
     random_offset: Annotated[
         bool,
-        Field(description="clips are trained with from drawn starts, anew each epoch, instead of those of the grid"),
+        Field(description="training clips start anywhere in their track, drawn anew in each epoch"),
     ] = False
     picture: Annotated[
         tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]] | None,
@@ -115,15 +118,19 @@ class ClipConfig(Section):
     @model_validator(mode="after")
     def _random_of_a_grid(self) -> Self:
         if self.random_clips is not None and self.clip_overlap is None:
-            raise ValueError("random_clips needs clip_overlap (the grid that they are drawn from), got null")
+            raise ConfigError(
+                "random_clips needs clip_overlap (the grid that they are drawn from), got null",
+                tied=("random_clips", "clip_overlap"),
+            )
         return self
 
 
 class AugmentConfig(Section):
-    """How training clips are changed at random, anew in each epoch; validation and test are heard as they are.
+    """How training clips are changed at random in each epoch; clips of validation and test are not changed.
 
-    Masks as in SpecAugment (Park et al. 2019), their greatest width as a share of the picture as in its sequel (2020);
-    mixup as in Zhang et al. (2018). Gain and noise are for the waveform: a picture's decibels are relative.
+    Masks are those of SpecAugment (Park et al. 2019); their greatest width is a share of the picture, as in its sequel
+    (2020). Mixup is that of Zhang et al. (2018). Gain and noise are for the waveform, because a picture's decibels are
+    relative.
     """
 
     time_masks: Annotated[int, Field(ge=0, le=20, description="bars of frames that are hidden; 0 is off")] = 0
@@ -146,22 +153,22 @@ class AugmentConfig(Section):
 
     @property
     def needs_picture(self) -> dict[str, Any]:
-        """The keys in effect that change pictures."""
+        """The keys that are on and change pictures, with their values."""
         return {key: getattr(self, key) for key in ("time_masks", "freq_masks") if getattr(self, key)}
 
     @property
     def needs_waveform(self) -> dict[str, Any]:
-        """The keys in effect that change waveforms."""
+        """The keys that are on and change waveforms, with their values."""
         gain = {"gain_db": self.gain_db} if self.gain_db else {}
         return gain if self.noise_snr_db is None else {**gain, "noise_snr_db": self.noise_snr_db}
 
 
 class OptimizerConfig(Section):
-    """How the weights are moved.
+    """The optimizer and the learning rate.
 
-    The learning rate follows its schedule step by step over all of the budget's epochs: `constant`, down to 0 on a
-    `cosine` (Loshchilov and Hutter 2017), or `one_cycle`, up from lr / 25 in three tenths of the steps, then down to
-    almost 0 (Smith and Topin 2018). `warmup_epochs` before the first two go up to lr in a line.
+    The learning rate follows its schedule step by step over all epochs: `constant`; `cosine`, down to 0 (Loshchilov and
+    Hutter 2017); or `one_cycle`, up from lr / 25 in three tenths of the steps, then down to almost 0 (Smith and Topin
+    2018). Before the first two it rises to lr in a line over `warmup_epochs`.
     """
 
     batch_size: Annotated[int, Field(ge=1, le=8192, description="clips per step")] = 32
@@ -184,20 +191,24 @@ class OptimizerConfig(Section):
         0.0
     )
     precision: Annotated[
-        Literal["auto", "fp32", "bf16"], Field(description="arithmetic; auto is decided once per study")
+        Literal["auto", "fp32", "bf16"],
+        Field(description="number format of the arithmetic; auto decides once per study"),
     ] = "auto"
 
     @model_validator(mode="after")
     def _one_way_up(self) -> Self:
         if self.schedule == "one_cycle" and self.warmup_epochs:
-            raise ValueError(f"warmup_epochs must be 0 beside schedule one_cycle, got {self.warmup_epochs}")
+            raise ConfigError(
+                f"warmup_epochs must be 0 beside schedule one_cycle, got {self.warmup_epochs}",
+                tied=("warmup_epochs", "schedule"),
+            )
         return self
 
 
-def parted(text: Any) -> Any:
-    """Ratios as papers write them: "75/25" has no validation part. What is no text stays as it is.
+def read_ratios(text: Any) -> Any:
+    """Ratios from a text, as papers write them: "75/25" has no validation part. Another value stays as it is.
 
-    >>> parted("60/10/30"), parted("75/25")
+    >>> read_ratios("60/10/30"), read_ratios("75/25")
     ((60, 10, 30), (75, 0, 25))
     """
     if not isinstance(text, str):
@@ -218,13 +229,15 @@ RATIOS_SCHEMA = {
 
 
 class DataConfig(Section):
-    """Which tracks, and who of them trains, validates and tests."""
+    """The dataset, and how it is divided into train, validation and test."""
 
-    dataset: Annotated[str, Field(min_length=1, description="name, folder or .npz file")] = "synthetic"
+    dataset: Annotated[str, Field(min_length=1, description="name, folder or .npz; gtzan:PATH is a copy of GTZAN")] = (
+        "synthetic"
+    )
     split: Annotated[SplitPolicy, Field(description="policy that divides the tracks")] = "artist"
     ratios: Annotated[
         tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]],
-        BeforeValidator(parted),
+        BeforeValidator(read_ratios),
         WithJsonSchema(RATIOS_SCHEMA),
     ] = (60, 10, 30)
     folds: Annotated[int | None, Field(ge=2, le=100, description="number of folds; null splits by ratios")] = None
@@ -234,146 +247,19 @@ class DataConfig(Section):
     @model_validator(mode="after")
     def _fold_of_folds(self) -> Self:
         if self.folds is None and self.fold is not None:
-            raise ValueError(f"fold needs folds, got fold {self.fold} without it")
+            raise ConfigError(f"fold needs folds, got fold {self.fold} without it", tied=("fold", "folds"))
         if self.folds is not None and self.fold is not None and self.fold >= self.folds:
-            raise ValueError(f"fold must be < folds, got {self.fold} of {self.folds}")
+            raise ConfigError(f"fold must be < folds, got {self.fold} of {self.folds}", tied=("fold", "folds"))
         return self
-
-
-class ModelConfig(Section):
-    """A model's own hyperparameters, with the paper's values as defaults; each file in mgc.models derives from it."""
-
-    name: ClassVar[str]
-    paper: ClassVar[Mapping[str, Any]] = {}
-    """The paper's values for keys of the shared sections, where they differ from the defaults here."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
-    """Everything that one training depends on, the data's content excepted."""
-
-    data: DataConfig
-    features: FeatureConfig
-    clips: ClipConfig
-    augment: AugmentConfig
-    optimizer: OptimizerConfig
-    model: ModelConfig
-    epochs: int
-    seed: int
-
-    def flat(self) -> dict[str, Any]:
-        """Every hyperparameter under its own name: the table that `training_config` reads."""
-        sections: tuple[Section, ...] = (self.features, self.clips, self.augment, self.optimizer, self.model)
-        table = {key: value for section in sections for key, value in section.model_dump().items()}
-        return {"model": self.model.name, "seed": self.seed, **table}
-
-
-SHARED_SECTIONS: tuple[type[Section], ...] = (FeatureConfig, ClipConfig, AugmentConfig, OptimizerConfig)
-
-
-def training_config(params: Mapping[str, Any], *, data: DataConfig, epochs: int) -> TrainingConfig:
-    """The typed config of a flat table of params. `model` is required; missing keys take the model's paper's values.
-
-    `seed` (default 0) and `fold` may stand among the params. Raises ConfigError for unknown keys and broken rules.
-    """
-    from mgc.models import model_class  # the models know this file
-
-    if not isinstance(params.get("model"), str):
-        raise ConfigError(f"model must be a name, got {params.get('model')!r}", "model")
-    if epochs < 1:
-        raise ConfigError(f"epochs must be >= 1, got {epochs}", "epochs")
-    model = model_class(params["model"])
-    check_known(params, known_keys(model))
-    given = {**paper_values(model, params), **params}
-    features, clips, augment, optimizer, own = (
-        section.checked({key: given[key] for key in section.keys() if key in given})
-        for section in (*SHARED_SECTIONS, model)
-    )
-    seed = given.get("seed", 0)
-    if type(seed) is not int or seed < 0:
-        raise ConfigError(f"seed must be an integer >= 0, got {seed!r}", "seed")
-    if "fold" in given:
-        data = DataConfig.checked({**data.model_dump(), "fold": given["fold"]})
-    assert isinstance(features, FeatureConfig) and isinstance(clips, ClipConfig)
-    assert isinstance(augment, AugmentConfig) and isinstance(optimizer, OptimizerConfig)
-    assert isinstance(own, ModelConfig)
-    config = TrainingConfig(
-        data=data,
-        features=features,
-        clips=clips,
-        augment=augment,
-        optimizer=optimizer,
-        model=own,
-        epochs=epochs,
-        seed=seed,
-    )
-    _check_together(config)
-    return config
-
-
-def _check_together(config: TrainingConfig) -> None:
-    """Raise a ConfigError for a key that makes no sense beside one of another section."""
-    modality = config.features.modality
-    if modality == "raw":
-        for key, value in config.augment.needs_picture.items():
-            raise ConfigError(f"{key} needs a picture: modality spectrogram or both, got {value} beside raw", key)
-    if modality == "spectrogram":
-        for key, value in config.augment.needs_waveform.items():
-            raise ConfigError(f"{key} needs a waveform: modality raw or both, got {value:g} beside spectrogram", key)
-    if config.clips.random_offset and config.data.split == "clip":
-        raise ConfigError(
-            "random_offset must be false under split clip: it would train on validation's clips", "random_offset"
-        )
-    if config.optimizer.warmup_epochs >= config.epochs:
-        raise ConfigError(
-            f"warmup_epochs must be < epochs, got {config.optimizer.warmup_epochs} of {config.epochs}", "warmup_epochs"
-        )
-
-
-def paper_values(model: type[ModelConfig], params: Mapping[str, Any]) -> dict[str, Any]:
-    """The model's paper's values; its grid of clips gives way to params that say how many clips a track has."""
-    grid = {"clip_overlap", "random_clips"} if "clips_per_track" in params else set()
-    return {key: value for key, value in model.paper.items() if key not in grid}
-
-
-def known_keys(model: type[ModelConfig]) -> tuple[str, ...]:
-    """Every key that a flat table may have for this model."""
-    shared = [key for section in SHARED_SECTIONS for key in section.keys()]
-    return ("model", "seed", "fold", *shared, *model.keys())
-
-
-def check_known(given: Iterable[str], known: Iterable[str], what: str = "key") -> None:
-    """Raise a ConfigError for the first name that is not known, with the nearest known ones."""
-    names = tuple(known)
-    for name in given:
-        if name not in names:
-            raise ConfigError(f"unknown {what} {name!r}{nearest(str(name), names)}", str(name))
-
-
-def config_error(detail: ErrorDetails, known: Iterable[str] = ()) -> ConfigError:
-    """One of pydantic's errors as a ConfigError of one line: key, rule, what it got."""
-    key = str(detail["loc"][0]) if detail["loc"] else None
-    path = ".".join(str(part) for part in detail["loc"] if not _is_union_tag(part))
-    return ConfigError(f"{path} {rule(detail)}".strip() if detail["type"] != "extra_forbidden"
-                       else f"unknown key {key!r}{nearest(str(key), known)}", key)  # fmt: skip
-
-
-def _is_union_tag(part: int | str) -> bool:
-    return isinstance(part, str) and ("[" in part or part in ("int", "float", "str", "constrained-int"))
-
-
-def _immutable(value: Any) -> Any:
-    """Lists become tuples, so that a config can be frozen and hashed."""
-    return tuple(_immutable(item) for item in value) if isinstance(value, list | tuple) else value
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClipShape:
-    """One clip as a model gets it: `bins` x `frames` of its picture, `samples` of its waveform.
+    """One clip as a model gets it: a picture of `bins` x `frames`, a waveform of `samples`.
 
-    For modality `raw` the batch holds waveforms alone; `bins` and `frames` are then those of the picture that the same
-    clip would have. `samples` is 0 where the dataset has no waveforms. `picture` is (rows, columns) that the model's
-    front end resizes to, None if the picture stays as it comes.
+    For modality `raw` a batch has waveforms only; `bins` and `frames` are then those of the clip's picture if it had
+    one. `samples` is 0 if the dataset has no waveforms. The model's front end resizes pictures to `picture` (rows,
+    columns); None keeps their size.
     """
 
     modality: Modality

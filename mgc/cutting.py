@@ -1,4 +1,4 @@
-"""Which clips a track is cut into: their shape, and where they start. Opens no audio and no store, imports no torch."""
+"""The clips of a track: their shape, and where they start. Opens no audio and no store; imports no torch."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mgc.config import ClipConfig, ClipShape, ConfigError, FeatureConfig, TrainingConfig
-from mgc.datasets import Dataset
-from mgc.datasets.precomputed import Precomputed
+from mgc.config import ClipConfig, ClipShape, FeatureConfig
+from mgc.datasets.dataset import Dataset, Precomputed
+from mgc.errors import ConfigError
+from mgc.training_config import TrainingConfig
 
 Ints = npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ruler:
-    """What clips are measured with, in units of `unit_s` seconds: samples of the audio, or a precomputed set's frames.
+    """The measures of a clip, in units of `unit_s` seconds: samples of audio, or frames of a precomputed dataset.
 
-    A clip is `clip` units or `frames` frames long and starts at a multiple of `step` units. The step is the hop
-    wherever there is a picture, so that picture and waveform of modality `both` start together.
+    A clip is `clip` units or `frames` frames long and starts at a multiple of `step` units. Where there is a picture
+    the step is the hop, so that picture and waveform of modality `both` start at the same time.
     """
 
     clip: int
@@ -70,27 +71,27 @@ def audio_ruler(features: FeatureConfig, clips: ClipConfig) -> Ruler:
 
 
 def _check_precomputed(features: FeatureConfig, name: str, precomputed: Precomputed) -> None:
-    """Raise a ConfigError for features that differ from those that the file holds."""
+    """Raise a ConfigError for features that differ from those in the file."""
     if features.modality != "spectrogram":
         raise ConfigError(
             f"modality must be 'spectrogram' for {name}, which has no audio, got {features.modality!r}", "modality"
         )
-    given = features.model_dump()
-    for key, fact in precomputed.facts.items():
-        if key in given and given[key] != fact:
-            raise ConfigError(f"{key} must be {fact!r}, as in {name}, got {given[key]!r}", key)
+    values = features.model_dump()
+    for key, fact in precomputed.settings.items():
+        if key in values and values[key] != fact:
+            raise ConfigError(f"{key} must be {fact!r}, as in {name}, got {values[key]!r}", key)
     if features.bins != precomputed.bins:
         key = "n_mels" if features.spectrogram == "log_mel" else "spectrogram"
         raise ConfigError(
-            f"{key} must give the {precomputed.bins} bins of {name}, got {given[key]!r} ({features.bins} bins)", key
+            f"{key} must give the {precomputed.bins} bins of {name}, got {values[key]!r} ({features.bins} bins)", key
         )
 
 
 def starts_of_tracks(lengths: Mapping[str, int], ruler: Ruler, config: ClipConfig) -> dict[str, Ints]:
-    """Where the clips of each track start, in steps, by the track's id; `lengths` are the tracks' in units.
+    """Where the clips of each track start, in steps, by the track's id; `lengths` of the tracks are in units.
 
-    A track shorter than a clip has one at 0 if it is at least half as long, else it is left out. A clip longer than
-    every track is a ConfigError.
+    A track shorter than a clip has one clip at 0 if it is at least half as long, else it is left out. Raises
+    ConfigError for a clip that is longer than every track.
     """
     longest = max(lengths.values())
     if ruler.clip > longest:
@@ -108,8 +109,7 @@ def starts_of_tracks(lengths: Mapping[str, int], ruler: Ruler, config: ClipConfi
 def clip_starts(length: int, clip: int, config: ClipConfig, track_id: str, step: int = 1) -> Ints:
     """Where the clips of one track start, ascending, in steps; `length`, `clip` and `step` are in the same unit.
 
-    Starts that fall on the same step count once. `random_clips` are the same for every training: the track's id alone
-    decides which of the grid they are.
+    Equal starts count once. `random_clips` are the same in every training: they depend on the track's id alone.
 
     >>> clip_starts(300, 30, ClipConfig(clips_per_track=4), "t")
     array([  0,  90, 180, 270])
@@ -127,14 +127,14 @@ def clip_starts(length: int, clip: int, config: ClipConfig, track_id: str, step:
 
 
 def _shuffled(num: int, track_id: str) -> list[int]:
-    """0..num-1 in an order that is the track's own, whatever the process, the machine and NumPy's version."""
+    """0..num-1 in an order that depends on the track's id alone, not on the process, the machine or NumPy's version."""
     return sorted(
         range(num), key=lambda index: hashlib.sha256(f"{index} {track_id}".encode("utf-8", "replace")).digest()
     )
 
 
 def _evenly_spread(slack: int, num: int) -> Ints:
-    """The first at 0, the last at `slack`; a single one in the middle."""
+    """`num` starts from 0 to `slack`; a single one is in the middle."""
     return np.array([slack // 2]) if num == 1 else np.rint(np.linspace(0, slack, num)).astype(np.int64)
 
 
@@ -142,12 +142,12 @@ def length_notes(lengths: Mapping[str, int], ruler: Ruler) -> list[str]:
     """One line for the user about each kind of track that is shorter than a clip, if there are any."""
     left_out = [track_id for track_id, length in lengths.items() if 2 * length < ruler.clip]
     padded = [track_id for track_id, length in lengths.items() if length < ruler.clip <= 2 * length]
-    told = {"left out, shorter than half a clip": left_out, "shorter than a clip, followed by silence": padded}
-    return [f"{what}: {naming(track_ids)}" for what, track_ids in told.items() if track_ids]
+    ids_by_note = {"left out, shorter than half a clip": left_out, "shorter than a clip, followed by silence": padded}
+    return [f"{note}: {naming(track_ids)}" for note, track_ids in ids_by_note.items() if track_ids]
 
 
 def naming(track_ids: list[str]) -> str:
-    """How many tracks, and which.
+    """The number of tracks, and the first three ids.
 
     >>> naming(["a", "b", "c", "d"])
     '4 tracks (a, b, c, ...)'

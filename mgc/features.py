@@ -1,7 +1,7 @@
-"""What a model gets of a track: waveform, STFT in dB or log-mel, and the store that keeps them, computed once per node.
+"""The features of a track: waveform, STFT in dB or log-mel; and the store that keeps them, computed once per node.
 
-The spectrograms are torch modules that agree with librosa. They run over whole tracks, since decibels are relative to
-the track's maximum; clips are cut from the result (mgc.clips).
+The spectrograms are torch modules that agree with librosa. They are computed over whole tracks, because decibels are
+relative to the track's maximum; clips are cut from the result (mgc.clips).
 
 Shape suffixes: B tracks of a batch, S samples, F frequency bins, K frequencies of the STFT, T frames, R rows of a store
 (frames or samples, all tracks one after another), W values in a row.
@@ -27,11 +27,12 @@ import torch
 from torch import Tensor, nn
 
 from mgc.audio import AudioError, decode
-from mgc.cache import built, cache_dir
-from mgc.config import ConfigError, FeatureConfig
-from mgc.datasets import Dataset, Track
-from mgc.datasets.precomputed import Precomputed
+from mgc.cache import cache_dir
+from mgc.config import FeatureConfig
+from mgc.datasets.dataset import Dataset, Precomputed, Track
+from mgc.errors import ConfigError
 from mgc.progress import progress as shown
+from mgc.sealed import sealed
 
 log = logging.getLogger("mgc")
 
@@ -39,13 +40,13 @@ Kind = Literal["spectrogram", "waveform"]
 Array = npt.NDArray[Any]
 
 RANGE_DB = 80.0
-"""Decibels below the track's maximum at which its spectrogram is cut off (librosa's top_db)."""
+"""A spectrogram ends so many decibels below the track's maximum (librosa's top_db)."""
 
 FLAT = 1e-4
-"""Standard deviation up to which a picture, or one of its bins, counts as constant."""
+"""A picture, or a bin of it, with at most this standard deviation counts as constant."""
 
 AMIN = 1e-10
-"""Power below which everything is the same silence (librosa's amin of power_to_db, and of amplitude_to_db squared)."""
+"""Power below this counts as silence (librosa's amin of power_to_db, and the square of that of amplitude_to_db)."""
 
 
 class STFTdB(nn.Module):
@@ -103,7 +104,7 @@ def feature_module(config: FeatureConfig) -> STFTdB:
 
 @dataclass(frozen=True)
 class Stored:
-    """Where a track lies in a store. `length` is that of its audio in samples (precomputed: in frames)."""
+    """Where a track lies in a store. `length` is the length of its audio in samples (precomputed: in frames)."""
 
     first_row: int
     num_rows: int
@@ -112,16 +113,16 @@ class Stored:
 
 @dataclass(frozen=True, kw_only=True)
 class Store:
-    """One kind of features of every usable track, memory-mapped: processes of a node share one copy.
+    """One kind of features of every usable track. It is memory-mapped: the processes of a node share one copy.
 
-    A row is a frame of a spectrogram or a sample of a waveform, so any window of a track is one piece of memory. The
-    last track is followed by silence as long as the longest track, so that windows may run over the end.
+    A row is a frame of a spectrogram or a sample of a waveform, so any window of a track is one block of memory. After
+    the last track comes silence, as long as the longest track, so that a window may reach beyond the end.
     """
 
     rows_RW: Tensor
     tracks: Mapping[str, Stored]
     skipped: Mapping[str, str]
-    """The reason for each track that could not be used, by its id."""
+    """Why a track could not be used, by its id."""
 
     @property
     def lengths(self) -> dict[str, int]:
@@ -130,35 +131,33 @@ class Store:
 
     @property
     def scale(self) -> float:
-        """What a stored value is multiplied by: spectrograms come to [0, 1], waveforms to [-1, 1)."""
+        """The factor of stored values that brings spectrograms to [0, 1] and waveforms to [-1, 1)."""
         return {torch.float16: 1.0, torch.uint8: 1 / 255, torch.int16: 1 / 32_768}[self.rows_RW.dtype]
 
 
 def open_store(dataset: Dataset, config: FeatureConfig, kind: Kind, *, progress: bool = True) -> Store:
-    """The dataset's store for this feature setting, built first where this node does not have it yet.
+    """The dataset's store for these features; it is built if this node does not have it yet, or a damaged one.
 
     Undecodable tracks are skipped with a warning each; a dataset without any usable track is a ConfigError.
     """
     setting = _setting(dataset, config, kind)
     key = hashlib.sha256(json.dumps(setting, sort_keys=True).encode()).hexdigest()[:16]
     path = cache_dir() / "features" / f"{setting['kind']}-{key}"
-    return _opened(built(path, partial(_build, dataset, config, kind, progress)))
+    return _read_store(sealed(path, partial(_build, dataset, config, kind, progress)))
 
 
 def levels(store: Store) -> dict[str, tuple[float, float]]:
-    """Mean and standard deviation of each track's whole picture, by its id; of one that never changes, 1 for the
-    latter.
-    """
-    found = {}
+    """Mean and standard deviation of each track's whole picture, by its id; a constant picture has deviation 1."""
+    by_track = {}
     for track_id, stored in store.tracks.items():
         rows_RF = store.rows_RW[stored.first_row : stored.first_row + stored.num_rows].double() * store.scale
         deviation, mean = (value.item() for value in torch.std_mean(rows_RF, correction=0))
-        found[track_id] = (mean, deviation if deviation > FLAT else 1.0)
-    return found
+        by_track[track_id] = (mean, deviation if deviation > FLAT else 1.0)
+    return by_track
 
 
 def _setting(dataset: Dataset, config: FeatureConfig, kind: Kind) -> dict[str, Any]:
-    """Everything that a store's content depends on. Raise `format` when code here computes or writes other values."""
+    """Everything that a store's content depends on. Raise `format` when this file computes or writes other values."""
     setting: dict[str, Any] = {"format": 1, "dataset": dataset.digest, "kind": kind}
     if dataset.precomputed is not None:
         return {**setting, "kind": "precomputed"}
@@ -170,7 +169,7 @@ def _setting(dataset: Dataset, config: FeatureConfig, kind: Kind) -> dict[str, A
     return {**setting, "kind": config.spectrogram, **config.model_dump(include=of_picture)}
 
 
-def _opened(path: Path) -> Store:
+def _read_store(path: Path) -> Store:
     about = json.loads((path / "store.json").read_text())
     data = path / "rows.bin"
     dtype: torch.dtype = getattr(torch, about["dtype"])
@@ -206,7 +205,7 @@ def _build(dataset: Dataset, config: FeatureConfig, kind: Kind, progress: bool, 
 
 
 def _write(file: BinaryIO, results: Iterable[tuple[Track, _TrackRows | AudioError]]) -> dict[str, Any]:
-    """Write the rows of all tracks, then the silence; what `_opened` must know of them."""
+    """Write the rows of all tracks, then silence; returns the description that `_read_store` reads."""
     tracks: dict[str, dict[str, int]] = {}
     skipped: dict[str, str] = {}
     first_row, most_bytes, rows_RW = 0, 0, np.empty((0, 1))
@@ -225,7 +224,7 @@ def _write(file: BinaryIO, results: Iterable[tuple[Track, _TrackRows | AudioErro
 
 
 def _rows_of_tracks(dataset: Dataset, config: FeatureConfig, kind: Kind) -> Iterator[_TrackRows | AudioError]:
-    """The rows of every track, or the reason why it has none, in the dataset's order."""
+    """The rows of every track, or why it has none, in the dataset's order."""
     if dataset.precomputed is not None:
         yield from _precomputed_rows(dataset.precomputed)
         return
@@ -239,12 +238,11 @@ def _rows_of_tracks(dataset: Dataset, config: FeatureConfig, kind: Kind) -> Iter
 
 
 def _precomputed_rows(precomputed: Precomputed) -> Iterator[_TrackRows]:
-    x_BFT = precomputed.load()
-    if x_BFT.dtype != np.uint8:
-        if not np.issubdtype(x_BFT.dtype, np.floating) or not (x_BFT.min() >= 0 and x_BFT.max() <= 1):
-            raise ConfigError(f"{precomputed.path}: features must be uint8 or floats in [0, 1]", "dataset")
-        x_BFT = x_BFT.astype(np.float16)
-    for x_FT in x_BFT:
+    for x_FT in precomputed.pictures():
+        if x_FT.dtype != np.uint8:
+            if not (x_FT.min() >= 0 and x_FT.max() <= 1):
+                raise ConfigError(f"{precomputed.path}: features must be uint8 or floats in [0, 1]", "dataset")
+            x_FT = x_FT.astype(np.float16)
         yield _TrackRows(np.ascontiguousarray(x_FT.T), x_FT.shape[1])
 
 
@@ -258,7 +256,7 @@ def _decoded_rows(rows: Callable[[Array], Array], sr: int, track: Track) -> _Tra
 
 
 def _waveform_rows(y_S: Array) -> Array:
-    """Samples (R, 1) as 16-bit integers: what 16-bit files hold, exactly; louder than full scale is clipped."""
+    """Samples (R, 1) as 16-bit integers, the exact values of a 16-bit file; samples beyond full scale are clipped."""
     y_R: Array = np.clip(np.rint(y_S * 32_768), -32_768, 32_767).astype(np.int16)
     return y_R[:, None]
 
@@ -273,7 +271,7 @@ def _spectrogram_rows(module: STFTdB, y_S: Array) -> Array:
 
 @contextmanager
 def _one_torch_thread() -> Iterator[None]:
-    """One thread per operation, while there are as many operations as cores anyway."""
+    """One thread per operation of torch, because as many operations as there are cores run at the same time."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -291,19 +289,19 @@ def _num_cores() -> int:
 def small_pictures(
     dataset: Dataset, config: FeatureConfig, track_ids: Iterable[str], *, most: tuple[int, int]
 ) -> dict[str, Array]:
-    """Pictures (F, T) of whole tracks as uint8, 255 the track's maximum and 0 80 dB below it, for people to look at.
+    """Pictures (F, T) of whole tracks for people, as uint8: 255 is the track's maximum, 0 is 80 dB below it.
 
-    They are averaged down to at most `most` rows and columns. Where models hear the waveform alone, the picture is what
-    the config's spectrogram would be.
+    They are averaged down to at most `most` rows and columns. For modality `raw` the picture is the spectrogram that
+    the config describes.
     """
     kind: Kind = "waveform" if config.modality == "raw" else "spectrogram"
     store = open_store(dataset, config, kind, progress=False)
-    found = {}
+    pictures = {}
     for track_id in track_ids:
         stored = store.tracks[track_id]
         rows_RW = store.rows_RW[stored.first_row : stored.first_row + stored.num_rows].float() * store.scale
         x_FT = rows_RW.T if kind == "spectrogram" else feature_module(config)(rows_RW.T)[0]
         size = (min(x_FT.shape[0], most[0]), min(x_FT.shape[1], most[1]))
         small_FT = torch.nn.functional.adaptive_avg_pool2d(x_FT[None], size)[0]
-        found[track_id] = (255 * small_FT).round().byte().numpy()
-    return found
+        pictures[track_id] = (255 * small_FT).round().byte().numpy()
+    return pictures

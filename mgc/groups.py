@@ -1,4 +1,4 @@
-"""Groups of tracks that must stay together, and how to take some of them whole. Knows nothing of split policies."""
+"""Groups of tracks that must stay together, and how to choose some of the groups. Knows nothing of split policies."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from itertools import count
 
 import numpy as np
 
-from mgc.datasets import Track
+from mgc.datasets.dataset import Track
 
 Group = tuple[Track, ...]
 
 
 def group_tracks(tracks: Iterable[Track], *, by_artist: bool) -> list[Group]:
-    """The tracks in groups: equal content always, equal artist where asked, also by way of others (a = b and b = c)."""
+    """The tracks in groups of equal content and, with `by_artist`, of equal artist.
+
+    If a belongs to b and b to c, all three are one group.
+    """
     tracks = sorted(tracks, key=lambda track: track.track_id)
     leader: dict[tuple[str, str], tuple[str, str]] = {}
 
@@ -36,26 +39,30 @@ def group_tracks(tracks: Iterable[Track], *, by_artist: bool) -> list[Group]:
 def take(
     groups: Sequence[Group], share: float, *, leave: int, rng: np.random.Generator
 ) -> tuple[list[Group], list[Group]]:
-    """Groups that together hold about this share of every genre's tracks, at random; and the others.
+    """Random groups that together hold about this share of every genre's tracks; and the other groups.
 
-    At least one group of a genre is taken and `leave` are left, where it has that many. Groups of several genres are
-    taken where that brings these genres nearer to their shares; then each genre's own as near as their sizes allow.
+    At least one group of a genre is chosen and at least `leave` are not, where it has so many. First come groups of
+    several genres, if they bring these genres nearer to their shares; then groups of one genre, until the share is as
+    near as their sizes allow.
     """
     shuffled = [groups[index] for index in rng.permutation(len(groups))]
-    wanted = {genre: share * number for genre, number in _count(groups).items()}
-    taken = []
+    missing = {genre: share * number for genre, number in _count(groups).items()}
+    chosen: list[Group] = []
     for group in shuffled:
-        if len(numbers := _count([group])) > 1 and _gain(numbers, wanted) > 0:
-            taken.append(group)
-            wanted = {genre: target - numbers[genre] for genre, target in wanted.items()}
+        if len(numbers := _count([group])) > 1 and _gain(numbers, missing) > 0:
+            chosen.append(group)
+            missing = {genre: target - numbers[genre] for genre, target in missing.items()}
     for genre, own in sorted(_by_genre(shuffled).items()):
-        taken += _nearest(own, wanted[genre], leave)
-    ids = {id(group) for group in taken}
-    return taken, [group for group in groups if id(group) not in ids]
+        chosen += _nearest(own, missing[genre], leave)
+    ids = {id(group) for group in chosen}
+    return chosen, [group for group in groups if id(group) not in ids]
 
 
 def deal(groups: Sequence[Group], num_parts: int, rng: np.random.Generator) -> list[list[Group]]:
-    """The groups in parts of about equal numbers of every genre's tracks: the largest first, each to the least part."""
+    """The groups in parts with about equal numbers of every genre's tracks.
+
+    The largest group comes first; each group goes to the part that has the fewest tracks of its genres.
+    """
     parts: list[list[Group]] = [[] for _ in range(num_parts)]
     numbers: list[Counter[str]] = [Counter() for _ in range(num_parts)]
     shuffled = [groups[index] for index in rng.permutation(len(groups))]
@@ -68,17 +75,17 @@ def deal(groups: Sequence[Group], num_parts: int, rng: np.random.Generator) -> l
 
 
 def _count(groups: Iterable[Group]) -> Counter[str]:
-    """Number of tracks of each genre."""
+    """The number of tracks of each genre."""
     return Counter(track.genre for group in groups for track in group)
 
 
-def _gain(numbers: Counter[str], wanted: dict[str, float]) -> float:
-    """By how many tracks the genres come nearer to what is wanted of them."""
-    return sum(abs(wanted[genre]) - abs(wanted[genre] - number) for genre, number in numbers.items())
+def _gain(numbers: Counter[str], missing: dict[str, float]) -> float:
+    """By how many tracks the genres come nearer to their shares, from which so many are `missing`."""
+    return sum(abs(missing[genre]) - abs(missing[genre] - number) for genre, number in numbers.items())
 
 
 def _by_genre(groups: Iterable[Group]) -> dict[str, list[Group]]:
-    """The groups that have one genre only."""
+    """The groups that have one genre only, by genre."""
     own: dict[str, list[Group]] = defaultdict(list)
     for group in groups:
         if len({track.genre for track in group}) == 1:
@@ -86,20 +93,20 @@ def _by_genre(groups: Iterable[Group]) -> dict[str, list[Group]]:
     return own
 
 
-def _nearest(groups: Sequence[Group], wanted: float, leave: int) -> list[Group]:
-    """At least one of the groups, leaving `leave`, whose tracks number as near to `wanted` as whole groups allow."""
+def _nearest(groups: Sequence[Group], target: float, leave: int) -> list[Group]:
+    """Groups whose number of tracks is as near to `target` as possible; at least one, and at least `leave` not."""
     most = len(groups) - leave
     if most < 1:
         return []
-    chosen = [groups[index] for index in nearest_subset([len(group) for group in groups], round(wanted))]
+    chosen = [groups[index] for index in nearest_subset([len(group) for group in groups], round(target))]
     return sorted(chosen, key=len, reverse=True)[:most]
 
 
 def nearest_subset(sizes: Sequence[int], target: int) -> list[int]:
-    """Indices of items whose sizes (>= 1) sum up as near to the target as any choice of at least one can.
+    """Indices of at least one item, whose sizes (>= 1) have the sum that is nearest to the target.
 
-    Exact: bit s of `reachable[i]` tells whether some of the first i items sum up to s. Of equally good choices it is
-    one among the first items, so items in random order give a random choice.
+    Exact: bit s of `reachable[i]` is 1 if some of the first i items have the sum s. Of equally good choices it returns
+    one among the first items, so the choice is random if the items are in random order.
 
     >>> nearest_subset([17, 13, 12, 2], 30), nearest_subset([17, 13, 12, 2], 1)
     ([1, 0], [3])

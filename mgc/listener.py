@@ -1,7 +1,7 @@
 """From waveforms to genres in one module: features, clips, network and vote, as for a track of a dataset.
 
-It is what a saved model predicts with, and what can be exported as one graph. Shape suffixes: B tracks of a batch,
-S samples, C channels, F bins, T frames, N clips of a track, G genres.
+A saved model predicts with it, and it can be exported as one graph. Shape suffixes: B tracks of a batch, S samples,
+C channels, F bins, T frames, N clips of a track, G genres.
 """
 
 from __future__ import annotations
@@ -12,20 +12,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mgc.config import ClipShape, ConfigError, TrainingConfig
+from mgc.config import ClipShape
 from mgc.cutting import Ruler, audio_ruler, clip_starts
+from mgc.errors import ConfigError
 from mgc.features import FLAT, feature_module
+from mgc.training_config import TrainingConfig
 
 FULL_SCALE = 32_768
-"""Waveforms are trained on as 16-bit integers, spectrograms in half precision; here they are rounded alike."""
+"""Training reads waveforms as 16-bit integers and spectrograms in half precision; here they are rounded to the same."""
 
 
 class Listener(nn.Module):
     """A trained network behind its features: waveforms (B, S) in [-1, 1) at `sr` Hz to probabilities (B, G).
 
-    Every track is cut into clips as the config says (all of an overlapping grid: `random_clips` is how a training
-    saves time) and its clips vote; with vote `none` they vote by their sum. S must be at least one clip. Decibels are
-    relative to each track's maximum, so that a batch gives what its tracks give alone.
+    Every track is cut into clips as the config says, and its clips vote; vote `none` counts as `sum`. Of an overlapping
+    grid all clips are used, because `random_clips` only saves time in training. S must be at least one clip. Decibels
+    are relative to each track's maximum, so a track's result does not depend on the others in its batch.
     """
 
     def __init__(self, network: nn.Module, config: TrainingConfig, shape: ClipShape) -> None:
@@ -43,7 +45,7 @@ class Listener(nn.Module):
 
     def forward(self, y_BS: Tensor) -> Tensor:
         start_N = self.starts(y_BS.shape[1], y_BS.device)
-        probabilities_BG = self._probabilities(self._cut(self._heard(y_BS), start_N))
+        probabilities_BG = self._probabilities(self._cut(self._track_features(y_BS), start_N))
         probabilities_BNG = probabilities_BG.view(y_BS.shape[0], start_N.shape[0], probabilities_BG.shape[1])
         mean_BG: Tensor = probabilities_BNG.mean(dim=1)
         if not self.majority:
@@ -54,8 +56,9 @@ class Listener(nn.Module):
         return shares_BG
 
     def starts(self, num_samples: int, device: torch.device) -> Tensor:
-        """Where the clips of tracks of this length start, in the ruler's steps (N,), as `clip_starts` without its
-        `unique`: in torch's words, since an exported graph knows the length only when it is called.
+        """Where the clips of tracks of this length start, in the ruler's steps (N,): `clip_starts` without `unique`.
+
+        It is written in torch, because an exported graph knows the length only when it is called.
         """
         slack, num = num_samples - self.ruler.clip, self.clips.clips_per_track
         if self.clips.clip_overlap is not None:
@@ -66,8 +69,8 @@ class Listener(nn.Module):
         spread_N = torch.arange(num, dtype=torch.float64, device=device) * (slack / (num - 1))
         return spread_N.round().long() // self.ruler.step
 
-    def known_starts(self, num_samples: int) -> Tensor:
-        """The same for a length that is known now, each start once; ConfigError for less than half a clip."""
+    def unique_starts(self, num_samples: int) -> Tensor:
+        """The same starts (N,), each once, outside a graph. Raises ConfigError for less than half a clip."""
         if 2 * num_samples < self.ruler.clip:
             raise ConfigError(
                 f"the audio is shorter than half a clip: {num_samples / self.sr:.2f} s of {self.clips.clip_seconds:g} s"
@@ -75,28 +78,29 @@ class Listener(nn.Module):
         return torch.from_numpy(clip_starts(num_samples, self.ruler.clip, self.clips, "", self.ruler.step))
 
     def clip_probabilities(self, y_S: Tensor, start_N: Tensor, at_once: int) -> Tensor:
-        """Probabilities (N, G) of one track's clips that start there, `at_once` of them in the network together."""
-        heard = self._heard(y_S[None])
+        """Probabilities (N, G) of one track's clips at these starts; `at_once` is the network's batch size."""
+        features = self._track_features(y_S[None])
         pieces = torch.split(start_N, at_once)
-        return torch.cat([self._probabilities(self._cut(heard, piece_N)) for piece_N in pieces])
+        return torch.cat([self._probabilities(self._cut(features, piece_N)) for piece_N in pieces])
 
-    def _heard(self, y_BS: Tensor) -> list[Tensor]:
-        """Waveform and picture of whole tracks, both (B, rows, columns), as far as the modality needs them; rounded as
-        they are stored for training.
+    def _track_features(self, y_BS: Tensor) -> list[Tensor]:
+        """Waveform and picture of whole tracks, both (B, rows, columns), or the one that the modality needs.
+
+        They are rounded as they are stored for training.
         """
         wave_BS = (y_BS * FULL_SCALE).round().clamp(-FULL_SCALE, FULL_SCALE - 1) / FULL_SCALE
         waves = [wave_BS[:, None]] if self.shape.modality != "spectrogram" else []
         return [*waves, *([self.features(y_BS).half().float()] if self.features is not None else [])]
 
-    def _cut(self, heard: list[Tensor], start_N: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+    def _cut(self, features: list[Tensor], start_N: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """The clips of all tracks, one after another, as the network takes them."""
         match self.shape.modality:
             case "spectrogram":
-                return self._pictures(heard[0], start_N)
+                return self._pictures(features[0], start_N)
             case "raw":
-                return self._waves(heard[0], start_N)
+                return self._waves(features[0], start_N)
             case "both":
-                return self._waves(heard[0], start_N), self._pictures(heard[1], start_N)
+                return self._waves(features[0], start_N), self._pictures(features[1], start_N)
 
     def _waves(self, y_B1S: Tensor, start_N: Tensor) -> Tensor:
         return _windows(y_B1S, start_N * self.ruler.step, self.shape.samples)[:, 0]
@@ -120,7 +124,7 @@ class Listener(nn.Module):
 
 
 def _windows(x_BFT: Tensor, start_N: Tensor, length: int) -> Tensor:
-    """Windows (B N, F, length) over the last dimension, silence where they run over its end."""
+    """Windows (B N, F, length) over the last dimension, with silence beyond its end."""
     if not torch.compiler.is_exporting() and x_BFT.shape[2] < length:
         x_BFT = functional.pad(x_BFT, (0, length - x_BFT.shape[2]))
     index_NT = start_N[:, None] + torch.arange(length, device=x_BFT.device)

@@ -1,4 +1,4 @@
-"""What becomes of memory that a training has freed: kept for its next step, given back when the training is over."""
+"""Keeps the memory that training steps free, so that the next step can use it; returns it to the system at the end."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import sys
 import torch
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
-"""What mallopt calls them in glibc's malloc.h."""
+"""The numbers of mallopt's parameters in glibc's malloc.h."""
 _USUAL = {_MMAP_MAX: 65_536, _MMAP_THRESHOLD: 32 << 20, _TRIM_THRESHOLD: 64 << 20}
-"""Where glibc's own thresholds end up in a process that frees large blocks (`man mallopt`)."""
+"""The values that glibc itself reaches in a process that frees large blocks (`man mallopt`)."""
 
 
 def keep_freed() -> None:
-    """Let this process keep what it frees in its main thread, until `give_back`. Without glibc nothing is done.
+    """Let this process keep the memory that its main thread frees, until `give_back`. Does nothing without glibc.
 
-    By itself glibc fetches each tensor of 32 MB or more from the system and returns it when it is freed, and smaller
-    ones when they were the last in its heap. A page costs a microsecond or several when it is first written to: nearly
-    half of a training step where maps are that large.
+    Otherwise glibc gets each tensor of 32 MB or more from the system and returns it when it is freed, and smaller ones
+    if they were the last in its heap. The first write to a page costs a microsecond or more: nearly half of a training
+    step, if the maps are so large.
     """
     if libc := _glibc():
         libc.mallopt(_MMAP_MAX, 0)
@@ -26,7 +26,7 @@ def keep_freed() -> None:
 
 
 def give_back() -> None:
-    """Return what is free to the system, now and from here on, and on a GPU to the processes beside this one."""
+    """Return free memory to the system, now and in future, and on a GPU to the other processes."""
     if libc := _glibc():
         for name, value in _USUAL.items():
             libc.mallopt(name, value)

@@ -1,11 +1,10 @@
-"""From clip probabilities to figures: votes, accuracy, precision, recall, F1, confusion. NumPy only, knows no model.
+"""From clip probabilities to scores: votes, accuracy, precision, recall, F1, confusion. NumPy only; knows no model.
 
-Shape suffixes: N clips, M tracks, K predicted things (clips or tracks), G genres.
+Shape suffixes: N clips, M tracks, K cases (clips or tracks), G genres.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,7 +50,7 @@ def confusion_matrix(label_K: Ints, predicted_K: Ints, num_genres: int) -> Ints:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassificationScores:
-    """Figures in [0, 1]. Macro means run over the genres that occur in the labels or the predictions."""
+    """Scores in [0, 1]. Macro means are over the genres that occur in the labels or the predictions."""
 
     accuracy: float
     precision: float
@@ -71,19 +70,13 @@ def classification_scores(confusion_GG: Ints) -> ClassificationScores:
     )
 
 
-def genre_accuracies(confusion_GG: Ints) -> Floats:
-    """Share (G,) of each genre's cases that were told right; NaN for a genre without cases."""
-    labelled_G = confusion_GG.sum(axis=1)
-    return np.where(labelled_G > 0, _ratio(np.diag(confusion_GG), labelled_G), np.nan)
-
-
 def _ratio(part_G: Ints, whole_G: Ints) -> Floats:
     return part_G / np.maximum(whole_G, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class WrongTrack:
-    """A track that was given the wrong genre, and how sure the model was of it."""
+    """A track with a wrong predicted genre, and the probability of that genre."""
 
     track_id: str
     genre: str
@@ -93,7 +86,7 @@ class WrongTrack:
 
 @dataclass(frozen=True, kw_only=True)
 class Predictions:
-    """What a model says of one part of the data: of every clip, and by vote of every track.
+    """A model's predictions for one part of the data: for every clip, and by vote for every track.
 
     `track_N` and `label_M` are indices into `track_ids` and `genres`; `loss` is the mean cross-entropy by clip.
     """
@@ -124,10 +117,6 @@ class Predictions:
         probabilities_MG, label_M = self.by("sum")
         own_M = probabilities_MG[np.arange(len(label_M)), label_M]
         return float(-np.log(np.maximum(own_M, np.finfo(np.float32).tiny)).mean())
-
-    def genre_accuracies(self, vote: Vote) -> Mapping[str, float]:
-        """Each genre's accuracy under this vote; NaN for a genre without cases."""
-        return dict(zip(self.genres, genre_accuracies(self.confusion(vote)).tolist(), strict=True))
 
     def most_wrong(self, num_tracks: int) -> list[WrongTrack]:
         """The wrong tracks of summed votes whose wrong genre got the highest probability, highest first."""

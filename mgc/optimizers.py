@@ -1,4 +1,4 @@
-"""How the weights are moved: torch's optimizers and learning-rate schedules, by their names in a config."""
+"""torch's optimizers and learning-rate schedules, by their names in a config."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mgc.config import OptimizerConfig
 
 
 def build_optimizer(config: OptimizerConfig, model: nn.Module, device: torch.device) -> torch.optim.Optimizer:
-    """The config's update rule over all weights of the model, fused into one kernel on the devices that have it."""
+    """The config's optimizer for all weights of the model, as one fused kernel on devices that have one."""
     weights, fused = list(model.parameters()), device.type in ("cpu", "cuda")
     betas = (config.beta1, config.beta2)
     match config.optimizer:
@@ -31,9 +31,9 @@ def build_optimizer(config: OptimizerConfig, model: nn.Module, device: torch.dev
 def build_schedule(
     config: OptimizerConfig, optimizer: torch.optim.Optimizer, epochs: int, steps_per_epoch: int
 ) -> LRScheduler | None:
-    """The learning rate's way over so many epochs, to be moved on after each step; None where it stays.
+    """The schedule of the learning rate over so many epochs, for a call after each step; None for a constant rate.
 
-    Warm-up goes in a line, from the share of lr that its first step is of it. One-cycle leaves the momentum alone.
+    Warm-up is linear and starts at lr / (warm-up steps + 1). One-cycle does not change the momentum.
     """
     num_steps, num_warm = epochs * steps_per_epoch, config.warmup_epochs * steps_per_epoch
     if config.schedule == "one_cycle":

@@ -1,4 +1,4 @@
-"""Pictures of one training and one song, as PNG files. Figures without pyplot: nothing global, no display."""
+"""Pictures of one training and of one song, as PNG files. They are drawn without pyplot, which has global state."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mgc.metrics import Ints
-from mgc.saved import Heard
-from mgc.train import Scores
+from mgc.saved import SongPrediction
+from mgc.texts import missing_glyphs, plotted
+from mgc.training import Scores
 
 MOST_GENRES, LEAST_SHARE = 10, 0.005
-"""Genres that a song's picture shows by name, and their least probability; the others are summed up."""
+"""A song's picture names at most so many genres, of at least this probability; it shows the sum of the others."""
 
 
 def draw_curves(scores: Sequence[Scores], path: Path, *, title: str) -> Path:
     """Loss and accuracy of train and validation by epoch."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(plotted(title), fontsize=10)
     loss, accuracy = figure.subplots(1, 2)
     epochs = [each.epoch for each in scores]
     for axes, what, lines in (
@@ -38,7 +39,7 @@ def draw_curves(scores: Sequence[Scores], path: Path, *, title: str) -> Path:
         for label, values in lines.items():
             axes.plot(epochs, values, marker="." if len(epochs) < 40 else "", label=label)
         axes.set(xlabel="epoch", ylabel=what)
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)  # no line under it
         axes.grid(alpha=0.3)
     accuracy.set_ylim(0, 1)
     return _saved(figure, path)
@@ -54,27 +55,28 @@ def draw_confusion(confusion_GG: Ints, genres: Sequence[str], path: Path, *, tit
     for row, column in zip(*np.nonzero(confusion_GG), strict=True):
         color = "white" if shares_GG[row, column] > 0.6 else "black"
         axes.text(column, row, str(confusion_GG[row, column]), ha="center", va="center", fontsize=8, color=color)
-    axes.set_xticks(range(len(genres)), genres, rotation=60, ha="right", fontsize=8)
-    axes.set_yticks(range(len(genres)), genres, fontsize=8)
+    names = [plotted(genre) for genre in genres]
+    axes.set_xticks(range(len(genres)), names, rotation=60, ha="right", fontsize=8)
+    axes.set_yticks(range(len(genres)), names, fontsize=8)
     axes.set(xlabel="predicted", ylabel="true")
-    axes.set_title(title, fontsize=9)
+    axes.set_title(plotted(title), fontsize=9)
     return _saved(figure, path)
 
 
-def draw_song(heard: Heard, path: Path, *, title: str, clip_seconds: float) -> Path:
+def draw_song(song: SongPrediction, path: Path, *, title: str, clip_seconds: float) -> Path:
     """Probabilities along a song, clip by clip, as a stack that sums to 1; the most probable genres below."""
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     axes = figure.subplots()
-    shown = [genre for genre, share in heard.probabilities.items() if share >= LEAST_SHARE][:MOST_GENRES]
-    middle_s_N = heard.start_s_N + clip_seconds / 2
-    columns = [heard.probabilities_NG[:, heard.genres.index(genre)] for genre in shown]
-    labels = [f"{genre} {heard.probabilities[genre]:.2f}" for genre in shown]
-    if len(heard.genres) > len(shown):
+    shown = [genre for genre, share in song.probabilities.items() if share >= LEAST_SHARE][:MOST_GENRES]
+    middle_s_N = song.start_s_N + clip_seconds / 2
+    columns = [song.probabilities_NG[:, song.genres.index(genre)] for genre in shown]
+    labels = [f"{plotted(genre)} {song.probabilities[genre]:.2f}" for genre in shown]
+    if len(song.genres) > len(shown):
         columns.append(1 - np.sum(columns, axis=0))
         labels.append("others")
     _stack(axes, middle_s_N, columns, labels, clip_seconds)
     axes.set(xlabel="s", ylabel="probability", ylim=(0, 1))
-    axes.set_title(title, fontsize=10)
+    axes.set_title(plotted(title), fontsize=10)
     axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return _saved(figure, path)
 
@@ -82,7 +84,7 @@ def draw_song(heard: Heard, path: Path, *, title: str, clip_seconds: float) -> P
 def _stack(
     axes: Axes, middle_s_N: np.ndarray, columns: Sequence[np.ndarray], labels: list[str], width_s: float
 ) -> None:
-    """Areas over each other; a song of one clip is a single bar."""
+    """Draw the shares as areas on top of each other; a song of one clip becomes one bar."""
     if len(middle_s_N) > 1:
         axes.stackplot(middle_s_N, columns, labels=labels)
         return
@@ -94,5 +96,6 @@ def _stack(
 
 def _saved(figure: Figure, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=100, format="png")
+    with missing_glyphs():
+        figure.savefig(path, dpi=100, format="png")
     return path

@@ -1,4 +1,4 @@
-"""How long work takes to finish, shown to whoever waits: a bar on a terminal, two plain lines anywhere else."""
+"""Shows the progress of work on stderr: a bar on a terminal, two plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Item = TypeVar("Item")
 
 
 def progress(items: Iterable[Item], *, what: str, total: int, show: bool = True) -> Iterator[Item]:
-    """The items, with their progress on stderr while they are consumed. `what` names the work: `making 300 tracks`."""
+    """The items; while they are consumed, their progress is shown. `what` names the work: `making 300 tracks`."""
     if not show:
         yield from items
     elif sys.stderr.isatty():
@@ -20,7 +20,7 @@ def progress(items: Iterable[Item], *, what: str, total: int, show: bool = True)
 
         yield from track(items, description=what, total=total, console=Console(stderr=True))
     else:
-        started = time.monotonic()
+        start_s = time.monotonic()
         print(f"{what} ...", file=sys.stderr, flush=True)
         yield from items
-        print(f"{what}: done in {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+        print(f"{what}: done in {time.monotonic() - start_s:.0f} s", file=sys.stderr, flush=True)

@@ -1,7 +1,8 @@
-"""Who trains, validates and tests: the policies that divide a dataset's tracks, and what each of them leaks.
+"""The policies that divide a dataset's tracks into train, validation and test.
 
-Groups of tracks that must not be parted (an artist's, exact repetitions) stay whole, and every genre is divided in the
-same ratios as well as its groups allow. Only `clip` parts what belongs together, to reproduce papers that did.
+Tracks that belong together (of one artist, or exact repetitions) stay in one part, and every genre is divided in the
+same ratios as nearly as its groups of tracks allow. Only the policy `clip` divides what belongs together, to reproduce
+papers that did so.
 """
 
 from __future__ import annotations
@@ -14,29 +15,33 @@ from typing import Literal
 
 import numpy as np
 
-from mgc.config import ConfigError, DataConfig
-from mgc.datasets import Dataset, Track, gtzan
+from mgc.config import DataConfig
+from mgc.datasets.dataset import Dataset, Track
+from mgc.datasets.gtzan_lists import fault_filtered, gtzan_id
+from mgc.errors import ConfigError
 from mgc.groups import Group, deal, group_tracks, take
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
 
 LAST = 10
-"""Tracks of each genre that `last_ten` tests on."""
+"""The number of tracks of each genre that `last_ten` tests on."""
 
 VALIDATION_SHARE = 0.1
-"""What a policy without a validation part of its own takes of the training tracks."""
+"""The share of the training tracks that becomes validation under a policy without a validation part."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClipDeal:
-    """How `clip` deals a track's clips out: consecutive shares of them, after a shuffle that depends on the track."""
+    """How `clip` divides a track's clips: in consecutive shares, after a shuffle that depends on the track's id."""
 
     seed: int
     shares: tuple[tuple[Part, float], ...]
 
     def assign(self, track_id: str, num_clips: int) -> list[Part | None]:
-        """The part of each clip. A part gets its share rounded down or up, and over many tracks about exactly."""
+        """The part of each clip. A part gets its share of a track rounded down or up; over many tracks this averages
+        out.
+        """
         rng = np.random.default_rng(list(blake2b(f"{self.seed} {track_id}".encode("utf-8", "replace")).digest()))
         places = (rng.permutation(num_clips) + rng.random()) / num_clips
         ends = np.cumsum([share for _, share in self.shares[:-1]])
@@ -45,27 +50,27 @@ class ClipDeal:
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """A division of a dataset, by tracks (`parts`, where an absent track is left out) or by clips (`clips`)."""
+    """A division of a dataset, by tracks (`parts`; a track without a part is left out) or by clips (`clips`)."""
 
     policy: str
     label: str
-    """What every accuracy is printed with: `artist`, `clip (leaky)`, `artist fold 2/5`."""
+    """The split's name beside every printed accuracy: `artist`, `clip (leaky)`, `artist fold 2/5`."""
     digest: str
     parts: Mapping[str, Part] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     clips: ClipDeal | None = None
 
     def assign(self, track_id: str, num_clips: int) -> list[Part | None]:
-        """The part of each of a track's clips, None for a track that is left out."""
+        """The part of each clip of a track; None for the clips of a track that is left out."""
         if self.clips is not None:
             return self.clips.assign(track_id, num_clips)
         return [self.parts.get(track_id)] * num_clips
 
 
 def make_split(dataset: Dataset, config: DataConfig) -> Split:
-    """The dataset divided as the config says. Equal arguments give an equal split, on every machine.
+    """Divide the dataset as the config says. Equal arguments give an equal split, on every machine.
 
-    Raises ConfigError where the policy cannot divide this dataset, with the genre at fault and the policy that can.
+    Raises ConfigError where the policy cannot divide this dataset, with the genre at fault and a policy that can.
     """
     if config.folds is not None and config.fold is None:
         raise ConfigError(f"fold is missing: folds {config.folds} needs one of 0 to {config.folds - 1}", "fold")
@@ -96,7 +101,7 @@ def _digest(*facts: object) -> str:
 
 
 def _shares(config: DataConfig) -> tuple[float, float, float]:
-    """Train, validation and test as shares of 1, with a validation part where the ratios have none."""
+    """Train, validation and test as shares of 1, also where the ratios have no validation part."""
     train, validation, test = (ratio / sum(config.ratios) for ratio in config.ratios)
     if validation == 0:
         train, validation = (1 - VALIDATION_SHARE) * train, VALIDATION_SHARE * train
@@ -120,18 +125,18 @@ def _fold_part(fold: int, config: DataConfig) -> Part:
 
 
 def _by_ratios(dataset: Dataset, config: DataConfig) -> tuple[dict[str, Part], tuple[str, ...]]:
-    """`artist` and `track`: test is taken first, then the rest is divided."""
+    """`artist` and `track`: first choose test, then divide the rest."""
     tracks, notes = _with_artists(dataset) if config.split == "artist" else (dataset.tracks, ())
     groups = group_tracks(tracks, by_artist=config.split == "artist")
     _check_enough(dataset, config, _num_groups(groups), needed=1 + _num_rest_parts(config))
     rng = np.random.default_rng(config.split_seed)
     train, validation, test = _shares(config)
-    tested, rest = take(groups, test, leave=_num_rest_parts(config), rng=rng)
-    return {**_parts(tested, "test"), **_divided(rest, validation / (train + validation), config, rng)}, notes
+    chosen, rest = take(groups, test, leave=_num_rest_parts(config), rng=rng)
+    return {**_parts(chosen, "test"), **_divided(rest, validation / (train + validation), config, rng)}, notes
 
 
 def _with_artists(dataset: Dataset) -> tuple[Sequence[Track], tuple[str, ...]]:
-    """The tracks that `artist` can place. Where no artist is known at all, every track is taken to be its own."""
+    """The tracks that `artist` can divide. If no track names its artist, every track counts as its own artist's."""
     named = [track for track in dataset.tracks if track.artist]
     if not named:
         return dataset.tracks, (f"{dataset.name} names no artists: every track counts as an artist of its own",)
@@ -152,7 +157,7 @@ def _last_ten(dataset: Dataset, config: DataConfig) -> dict[str, Part]:
 
 
 def _by_list(dataset: Dataset, config: DataConfig) -> tuple[dict[str, Part], tuple[str, ...]]:
-    """`fault_filtered` and `given`: as listed; folds divide what is listed as train and validation, by artist."""
+    """`fault_filtered` and `given`: as listed; folds divide the listed train and validation tracks by artist."""
     listed = _list(dataset, config)
     parts: dict[str, Part] = {track_id: part for track_id, part in listed.items() if part in PARTS}
     left_out = len(dataset.tracks) - len(parts)
@@ -167,35 +172,35 @@ def _by_list(dataset: Dataset, config: DataConfig) -> tuple[dict[str, Part], tup
 
 
 def _list(dataset: Dataset, config: DataConfig) -> Mapping[str, str]:
-    """track_id -> part as listed. A precomputed file that brings a split stands for the list that it was made with."""
-    if dataset.given_split and (config.split == "given" or dataset.precomputed):
-        return dataset.given_split
+    """track_id -> part, as listed. The split in a precomputed file is the list that the file was made with."""
+    if dataset.own_split and (config.split == "given" or dataset.precomputed):
+        return dataset.own_split
     if config.split == "given":
         raise ConfigError(f"{dataset.name} brings no split of its own: use --set data.split=artist", "split")
-    listed = gtzan.fault_filtered()
-    own_ids = ((track.track_id, gtzan.gtzan_id(track.track_id)) for track in dataset.tracks)
-    found = {track_id: listed[own_id] for track_id, own_id in own_ids if own_id and own_id in listed}
-    if not found:
+    listed = fault_filtered() if dataset.is_gtzan else {}
+    own_ids = ((track.track_id, gtzan_id(track.track_id)) for track in dataset.tracks)
+    parts = {track_id: listed[own_id] for track_id, own_id in own_ids if own_id and own_id in listed}
+    if not parts:
         raise ConfigError(
-            f"data.split 'fault_filtered' lists GTZAN's tracks, of which {dataset.name} has none: "
+            f"data.split 'fault_filtered' lists GTZAN's tracks, and {dataset.name} is not known to be GTZAN: "
             "use --set data.split=artist",
             "split",
         )
-    return found
+    return parts
 
 
 def _num_rest_parts(config: DataConfig) -> int:
-    """Into how many parts the tracks are divided that are not test."""
+    """The number of parts without test: the folds, or train and validation."""
     return config.folds or len(("train", "validation"))
 
 
 def _divided(
     groups: Sequence[Group], validation: float, config: DataConfig, rng: np.random.Generator
 ) -> dict[str, Part]:
-    """Train and validation out of what is not test: the given share for validation, or the fold."""
+    """Divide what is not test: `validation` is the share of validation, unless there are folds."""
     if config.folds is None:
-        validated, trained = take(groups, validation, leave=1, rng=rng)
-        return {**_parts(validated, "validation"), **_parts(trained, "train")}
+        chosen, rest = take(groups, validation, leave=1, rng=rng)
+        return {**_parts(chosen, "validation"), **_parts(rest, "train")}
     parts: dict[str, Part] = {}
     for fold, dealt in enumerate(deal(groups, config.folds, rng)):
         parts |= _parts(dealt, _fold_part(fold, config))
@@ -210,7 +215,7 @@ def _parts(groups: Iterable[Group], part: Part) -> dict[str, Part]:
 
 
 def _num_groups(groups: Iterable[Group]) -> Counter[str]:
-    """Number of groups in which each genre occurs."""
+    """The number of groups in which each genre occurs."""
     return Counter(genre for group in groups for genre in {track.genre for track in group})
 
 
@@ -229,15 +234,15 @@ def _check_enough(dataset: Dataset, config: DataConfig, available: Counter[str],
 
 
 def _check_parts(dataset: Dataset, config: DataConfig, parts: Mapping[str, Part]) -> None:
-    """Raise a ConfigError for a genre without a part, as lists and artists of several genres can make it.
+    """Raise a ConfigError for a genre without tracks in a part; lists and artists of several genres may cause this.
 
-    A list without test tracks is enough for a search, which opens none.
+    A list needs no test tracks, because a search opens none.
     """
-    found = {(track.genre, parts.get(track.track_id)) for track in dataset.tracks}
+    present = {(track.genre, parts.get(track.track_id)) for track in dataset.tracks}
     needed = PARTS[:2] if config.split in ("fault_filtered", "given") else PARTS
     for genre in dataset.genres:
         for part in needed:
-            if (genre, part) not in found:
+            if (genre, part) not in present:
                 raise ConfigError(
                     f"data.split {config.split!r} leaves no {part} tracks of {genre}: {_remedy(dataset, config)}",
                     "split",
@@ -245,7 +250,7 @@ def _check_parts(dataset: Dataset, config: DataConfig, parts: Mapping[str, Part]
 
 
 def _remedy(dataset: Dataset, config: DataConfig) -> str:
-    """What to do about a genre that cannot be divided: another policy, where one works."""
+    """What the user can do about a genre that cannot be divided: use another policy, if one works."""
     distinct = _num_groups(group_tracks(dataset.tracks, by_artist=False))
     if config.split != "track" and all(distinct[genre] > _num_rest_parts(config) for genre in dataset.genres):
         return "use --set data.split=track"

@@ -1,279 +1,153 @@
-"""One training of one config: class Training, a loop over epochs that anything can drive.
+"""`python -m mgc.train`: trains one config as a trial does, and saves the model.
 
-    for scores in Training(config, open_clips(config)):
-        print(scores.val_accuracy)
-
-Knows nothing of who looks; its command line is mgc.training_command. Shape suffixes: B clips of a batch, N clips of a
-part, M tracks of a part, G genres.
+It makes `<out>/<model>-NNN` with the folder `model` (see mgc.saved), which mgc.predict reads, and `curves.png`.
 """
 
 from __future__ import annotations
 
-import math
+import argparse
+import json
+import shutil
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
 
-from mgc import memory
-from mgc.augment import Augmentation
-from mgc.clips import Batch, Clips
-from mgc.config import TrainingConfig
-from mgc.metrics import Predictions
-from mgc.models import build_model
-from mgc.models.layers import Standardize
-from mgc.optimizers import build_optimizer, build_schedule
+from mgc.clips import open_clips
+from mgc.command import EXIT_FAILED, Parser, exit_code, folder
+from mgc.config import DataConfig
+from mgc.device import best_device
+from mgc.errors import ConfigError, one_line
+from mgc.models.registry import MODELS
+from mgc.plots import draw_curves
+from mgc.saved import save_model
 from mgc.splits import Part
-
-Precision = Literal["fp32", "bf16"]
-
-EVALUATION_BATCH = 4
-"""Batches are this many times larger in evaluation: without gradients they take no more memory."""
+from mgc.texts import printable
+from mgc.training import Scores, Training, TrainingError
+from mgc.training_config import TrainingConfig, training_config
 
 
-class TrainingError(RuntimeError):
-    """A training that cannot go on: its loss is no number any more."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train one config, print its epochs, save the model; returns 2 for a mistake, 1 for a training that failed."""
+    options = _parser().parse_args(arguments)
+    return exit_code(lambda: _main(options))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Scores:
-    """What one epoch gave. Accuracies, precision, recall and F1 are in [0, 1]; epochs count from 1.
-
-    Losses are mean cross-entropies by clip, without the L1 penalty; `val_track_loss` is that of the tracks' summed
-    votes. Those of train are of the training pass itself: with dropout, augmentation and smoothed labels (of a mixed
-    clip the genre that weighs more counts as right), and with weights that move meanwhile. `val_accuracy`, precision,
-    recall and F1 (macro means) are by track under the config's vote, by clip where that is `none`; without a validation
-    part all of them are NaN. `clips_per_s` is the speed of the training pass, `seconds` the time of the whole epoch.
-    """
-
-    epoch: int
-    train_loss: float
-    train_accuracy: float
-    val_loss: float
-    val_track_loss: float
-    val_accuracy: float
-    val_clip_accuracy: float
-    val_accuracy_sum: float
-    val_accuracy_majority: float
-    val_precision: float
-    val_recall: float
-    val_f1: float
-    seconds: float
-    clips_per_s: float
-
-    def metrics(self) -> dict[str, float]:
-        """Everything but the epoch, by name."""
-        return {name: value for name, value in asdict(self).items() if name != "epoch"}
+def _main(options: argparse.Namespace) -> int:
+    config = _config(options)
+    training = Training(config, open_clips(config, device=options.device), options.device)
+    folder = _new_folder(options.out, config.model.name.replace("/", "-"))
+    print(_heading(training))
+    try:
+        _train(training, folder)
+    except TrainingError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    return 0
 
 
-VALIDATED = tuple(field.name for field in fields(Scores) if field.name.startswith("val_"))
-"""The scores that need a validation part."""
+def _config(options: argparse.Namespace) -> TrainingConfig:
+    data = DataConfig.checked({"dataset": options.data, "split": options.split})
+    return training_config({"model": options.model, **dict(options.set)}, data=data, epochs=options.epochs)
 
 
-class Training:
-    """A model in training. Each `epoch()` moves the weights once through all train clips, then scores the validation.
-
-    On a CPU the scores (but for the times) depend on nothing but config, clips and number of threads: every epoch draws
-    its shuffle, dropout and augmentation from its own seed, so a training that is saved and loaded goes on bit for bit
-    as if nothing had happened, and the process' random state is neither used nor changed. From the first epoch on the
-    process keeps the memory that its steps free, until `mgc.memory.give_back`.
-    """
-
-    def __init__(self, config: TrainingConfig, clips: Clips, device: str | torch.device = "cpu") -> None:
-        self.config = config
-        self.clips = clips
-        self.device = torch.device(device)
-        self.epochs_done = 0
-        precision = config.optimizer.precision
-        self.precision: Precision = choose_precision(self.device) if precision == "auto" else precision
-        with _seeded(config.seed, 0, self.device):
-            model = build_model(config, clips.shape, len(clips.genres))
-        self.model = placed(model, self.device)
-        for each in self.model.modules():
-            if isinstance(each, Standardize):
-                each.fit(*clips.statistics)
-        self._augmentation = Augmentation(config.augment, clips)
-        self._optimizer = build_optimizer(config.optimizer, self.model, self.device)
-        num_steps = clips.num_batches("train", config.optimizer.batch_size)
-        self._schedule = build_schedule(config.optimizer, self._optimizer, config.epochs, num_steps)
-        self._penalized = [weight for weight in self.model.parameters() if weight.dim() > 1]
-
-    def __iter__(self) -> Iterator[Scores]:
-        """The epochs that are left of the config's."""
-        while self.epochs_done < self.config.epochs:
-            yield self.epoch()
-
-    def epoch(self) -> Scores:
-        """One more epoch. Raises TrainingError when a loss is not finite."""
-        started = time.perf_counter()
-        train_loss, train_accuracy = self._train()
-        trained = time.perf_counter()
-        validation = self._validate() if "validation" in self.clips.parts else dict.fromkeys(VALIDATED, math.nan)
-        self.epochs_done += 1
-        return Scores(
-            epoch=self.epochs_done,
-            train_loss=train_loss,
-            train_accuracy=train_accuracy,
-            **validation,
-            seconds=time.perf_counter() - started,
-            clips_per_s=self.clips.num_clips("train") / (trained - started),
-        )
-
-    def _validate(self) -> dict[str, float]:
-        """The scores of the validation part, under the names of VALIDATED."""
-        predictions = self.predict("validation")
-        self._check_loss("validation", predictions.loss)
-        by_vote = predictions.scores(self.config.clips.vote)
-        return {
-            "val_loss": predictions.loss,
-            "val_track_loss": predictions.track_loss(),
-            "val_accuracy": by_vote.accuracy,
-            "val_clip_accuracy": predictions.scores("none").accuracy,
-            "val_accuracy_sum": predictions.scores("sum").accuracy,
-            "val_accuracy_majority": predictions.scores("majority").accuracy,
-            "val_precision": by_vote.precision,
-            "val_recall": by_vote.recall,
-            "val_f1": by_vote.f1,
-        }
-
-    def _train(self) -> tuple[float, float]:
-        """One pass through the train clips; its mean loss and accuracy."""
-        memory.keep_freed()
-        self.model.train()
-        seed = (self.config.seed, self.epochs_done + 1)
-        shuffle = torch.Generator().manual_seed(_seed(*seed, "shuffle"))
-        loss_sum = torch.zeros((), device=self.device)
-        num_right = torch.zeros((), device=self.device, dtype=torch.int64)
-        with _seeded(*seed, self.device):
-            for batch in self.clips.batches("train", self.config.optimizer.batch_size, generator=shuffle):
-                logits_BG, loss = self._step(batch)
-                loss_sum += loss * len(batch.y_B)
-                num_right += (logits_BG.argmax(dim=1) == batch.y_B).sum()
-        num_clips = self.clips.num_clips("train")
-        train_loss = loss_sum.item() / num_clips  # the only place of an epoch's training where a GPU is waited for
-        self._check_loss("training", train_loss)
-        return train_loss, num_right.item() / num_clips
-
-    def _step(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Move the weights once; the batch's logits and mean cross-entropy."""
-        self._optimizer.zero_grad()
-        x, label = self._augmentation(batch)
-        logits_BG = self._logits(x)
-        loss = functional.cross_entropy(logits_BG, label, label_smoothing=self.config.optimizer.label_smoothing)
-        (loss + self._penalty()).backward()  # type: ignore[no-untyped-call]
-        self._optimizer.step()
-        if self._schedule is not None:
-            self._schedule.step()
-        return logits_BG.detach(), loss.detach()
-
-    def _logits(self, x: Tensor | tuple[Tensor, Tensor]) -> Tensor:
-        """Logits (B, G) in float32."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            logits_BG: Tensor = self.model(x)
-        return logits_BG.float()
-
-    def _penalty(self) -> Tensor | float:
-        """The L1 penalty on the weights of convolutions and linear layers, not on biases and normalizations."""
-        factor = self.config.optimizer.l1_penalty
-        if factor == 0:
-            return 0.0
-        return factor * torch.stack([weight.abs().sum() for weight in self._penalized]).sum()
-
-    def _check_loss(self, which: str, loss: float) -> None:
-        if not math.isfinite(loss):
-            raise TrainingError(
-                f"the {which} loss is {loss} in epoch {self.epochs_done + 1}: the training diverged "
-                f"(lr {self.config.optimizer.lr:g}, {self.precision})"
-            )
-
-    @torch.inference_mode()
-    def predict(self, part: Part) -> Predictions:
-        """What the model says now of every clip of a part that the clips were opened with."""
-        self.model.eval()
-        y, track, logits = [], [], []
-        for batch in self.clips.batches(part, EVALUATION_BATCH * self.config.optimizer.batch_size):
-            y.append(batch.y_B)
-            track.append(batch.track_B)
-            logits.append(self._logits(batch.x))
-        y_N, track_N, logits_NG = torch.cat(y), torch.cat(track).cpu().numpy(), torch.cat(logits)
-        _, first_clip_M = np.unique(track_N, return_index=True)
-        return Predictions(
-            genres=self.clips.genres,
-            track_ids=self.clips.track_ids(part),
-            label_M=y_N.cpu().numpy()[first_clip_M],
-            track_N=track_N,
-            probabilities_NG=logits_NG.softmax(dim=1).cpu().numpy(),
-            loss=functional.cross_entropy(logits_NG, y_N).item(),
-        )
-
-    def state_dict(self) -> dict[str, Any]:
-        """Weights, optimizer, its schedule if it has one, and epoch, to be saved before the next epoch moves them.
-        Random state is no part of it.
-        """
-        return {
-            "epoch": self.epochs_done,
-            "model": self.model.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-            **({"schedule": self._schedule.state_dict()} if self._schedule is not None else {}),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state of a training of the same config."""
-        self.model.load_state_dict(state["model"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        if self._schedule is not None:
-            self._schedule.load_state_dict(state["schedule"])
-        self.epochs_done = state["epoch"]
+def _new_folder(out: Path, name: str) -> Path:
+    """Make the first of the folders `<out>/<name>-001`, `-002`, ... that does not exist yet."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for number in count(1):
+            with suppress(FileExistsError):
+                folder = out / f"{name}-{number:03}"
+                folder.mkdir()
+                break
+    except OSError as error:
+        raise ConfigError(f"no folder can be made in {out}: {error.strerror}") from None
+    return folder
 
 
-def best_device() -> str:
-    """Where trainings run: on this process's GPU if it has one, else on the CPU."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def _train(training: Training, folder: Path) -> None:
+    """Train all epochs, then save the model and draw its curves; a training that fails leaves no folder."""
+    history: list[Scores] = []
+    try:
+        for scores in training:
+            history.append(scores)
+            print(_line(scores, training), flush=True)
+        save_model(folder / "model", training, about={"scores": history[-1].metrics()})
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+    title = f"{training.config.model.name} on {_dataset_name(training)}, split {training.clips.split.label}"
+    draw_curves(history, folder / "curves.png", title=title)
+    print(f"model: {folder / 'model'}\ncurves: {folder / 'curves.png'}")
 
 
-def placed(model: nn.Module, device: torch.device) -> nn.Module:
-    """The model on the device, in the memory format in which convolutions are fast."""
-    there: nn.Module = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return there
+def _parser() -> Parser:
+    parser = Parser(prog="python -m mgc.train", description="Train one config, without Ray or MLflow.")
+    parser.add_argument("--model", required=True, help=f"one of {', '.join(MODELS)}")
+    parser.add_argument(
+        "--data", default="synthetic", help="name, folder or .npz file of the dataset (default: %(default)s)"
+    )
+    parser.add_argument("--split", default="artist", help="what the tracks are divided by (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=10, help="epochs to train (default: %(default)s)")
+    parser.add_argument("--device", type=_device, default=best_device(), help="cpu or cuda (default: %(default)s)")
+    parser.add_argument(
+        "--set", action="append", default=[], type=_setting, metavar="KEY=VALUE", help="a hyperparameter, as in r=8"
+    )
+    parser.add_argument(
+        "--out", type=folder, default=Path("runs"), metavar="DIR", help="where the folder <model>-NNN is made"
+    )
+    return parser
 
 
-def choose_precision(device: str | torch.device) -> Precision:
-    """What precision `auto` means here: bf16 where the hardware multiplies in it, fp32 where it would be emulated."""
-    match torch.device(device).type:
-        case "cpu":
-            can = torch.cpu.get_capabilities()
-            has_bf16 = bool(can.get("avx512_bf16") or can.get("amx_bf16"))
-        case "cuda":
-            has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
-        case _:
-            has_bf16 = False
-    return "bf16" if has_bf16 else "fp32"
+def _device(text: str) -> str:
+    """A device of torch's that this machine has."""
+    try:
+        torch.zeros(1, device=text)
+    except (RuntimeError, AssertionError) as error:
+        raise argparse.ArgumentTypeError(one_line(error)) from None
+    return text
 
 
-def _seed(seed: int, epoch: int, use: Literal["model", "shuffle"]) -> int:
-    """A seed of 64 bits for one epoch of a training. The model draws its first weights in epoch 0, then dropout and the
-    augmentation of its clips.
-    """
-    entropy = (seed, epoch, ("model", "shuffle").index(use))
-    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0])
+def _setting(text: str) -> tuple[str, Any]:
+    """A `key=value` of the command line. The value is read as JSON, or taken as text where it is not JSON."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"must be KEY=VALUE, got {text!r}")
+    try:
+        return key, json.loads(value)
+    except (json.JSONDecodeError, RecursionError):
+        return key, value
 
 
-@contextmanager
-def _seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
-    """torch's global generators seeded for this epoch, and put back as they were afterwards."""
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(_seed(seed, epoch, "model"))
-        yield
+def _heading(training: Training) -> str:
+    """The lines before the first epoch: remarks on the data, and how much data there is."""
+    clips = training.clips
+    parts: tuple[Part, ...] = ("train", "validation")
+    counts = ", ".join(f"{clips.num_clips(part)} {part} clips of {clips.num_tracks(part)} tracks" for part in parts)
+    model = f"{training.config.model.name} in {training.precision} on {_dataset_name(training)}"
+    summary = printable(f"{model}, split {clips.split.label}: {counts}")
+    return "\n".join([*clips.notes, summary])
+
+
+def _dataset_name(training: Training) -> str:
+    """`synthetic` for the embedded music, else the last part of what the user named."""
+    return Path(training.config.data.dataset).name
+
+
+def _line(scores: Scores, training: Training) -> str:
+    """An epoch in one line. An accuracy is never printed without the name of its split."""
+    return (
+        f"epoch {scores.epoch}/{training.config.epochs}: "
+        f"train_loss {scores.train_loss:.4f}, train_accuracy {scores.train_accuracy:.3f}, "
+        f"val_loss {scores.val_loss:.4f}, val_clip_accuracy {scores.val_clip_accuracy:.3f}, "
+        f"val_accuracy {scores.val_accuracy:.3f} (vote {training.config.clips.vote}, "
+        f"split {training.clips.split.label}), {scores.seconds:.1f} s, {scores.clips_per_s:.0f} clips/s"
+    )
 
 
 if __name__ == "__main__":
-    from mgc.training_command import main
-
     sys.exit(main())

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from search.api import Results as Results
     from search.api import run_study as run_study
-    from search.space import Space as Space
+    from search.space.space import Space as Space
 
-_OFFERED = {"Space": "search.space", "run_study": "search.api", "Results": "search.api"}
+_OFFERED = {"Space": "search.space.space", "run_study": "search.api", "Results": "search.api"}
 """Where each name that the package offers is."""
 
 __all__ = ["Results", "Space", "run_study"]

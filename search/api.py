@@ -6,11 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.driver import Options, Outcome
-from search.driver import run_study as run
-from search.objectives import Objectives
-from search.record import TrialRecord
-from search.space import Space
+from search.record.files import MODEL
+from search.record.ranking import pareto_front
+from search.record.record import TrialRecord
+from search.space.objectives import Objectives
+from search.space.space import Space
+from search.study.plan import SearchOptions
+from search.study.searching import Outcome
+from search.study.searching import run_study as run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,11 +46,11 @@ class Results:
     @property
     def front(self) -> list[TrialRecord]:
         """The Pareto front of the study's metrics, best by the first of them first; of one metric its best trials."""
-        return self._objectives.front(self.outcome.record.trials())
+        return pareto_front(self.outcome.record.trials(), self._objectives)
 
     @property
     def _objectives(self) -> Objectives:
-        return Objectives.of(self.outcome.record.header)
+        return self.outcome.record.header.objectives
 
     @property
     def table(self) -> pd.DataFrame:
@@ -60,7 +63,7 @@ class Results:
         """The best trial's model, or the confirmed one: `predict` takes a waveform. SavedModelError where none is."""
         from mgc.saved import load_model
 
-        return load_model(self.folder / "model")
+        return load_model(self.folder / MODEL)
 
 
 def run_study(
@@ -80,10 +83,10 @@ def run_study(
     Raises ConfigError for whatever the command line would refuse with exit code 2.
     """
     if data is not None:
-        space = replace(space, data=space.data.model_copy(update={"dataset": str(data)}))
+        space = replace(space, data=space.data.changed(dataset=str(data)))
     if trials is not None:
-        space = replace(space, search=space.search.model_copy(update={"trials": trials}))
-    options = Options(
+        space = replace(space, search=space.search.changed(trials=trials))
+    options = SearchOptions(
         out=Path(out),
         name=name,
         address=address,

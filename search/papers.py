@@ -1,6 +1,6 @@
 """`python -m search.papers`: every figure that the papers publish, with ours beside it or the way to get it.
 
-It reads the studies' records and the space files; it trains nothing.
+It reads the studies' records and the space files; it trains nothing. What a figure is, results/published.py knows.
 """
 
 from __future__ import annotations
@@ -19,83 +19,89 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mgc.config import ConfigError
-from search.figures import Figure, figures, has
-from search.journal import JOURNAL, RecordError
-from search.overview import Heading
-from search.record import Record, TrialRecord
+from mgc.command import Parser, exit_code, folder
+from search.record.files import JOURNAL, PAGE, REPORT
+from search.record.notes import TEST, scores_on_test
+from search.record.record import Record, TrialRecord, readable
+from search.results.published import Figure, figures, has_settings
+from search.space.metrics import is_share
 from search.stats import Interval, over_seeds
 
-EXIT_USAGE = 2
 COLUMNS = (
-    "paper", "table", "model", "setting", "dataset", "metric", "published",
+    "paper", "table", "model", "setting", "dataset", "split", "metric", "published",
     "ours", "low", "high", "runs", "ours_metric", "ours_dataset", "ours_split", "study", "run", "confirm", "reason",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ours:
-    """What our studies say of a figure: mean and 95 % interval over runs that differ in their seed."""
+    """Our measurement of a figure, by one study: a value for each run; the runs differ in their seed."""
 
     values: tuple[float, ...]
     metric: str
-    """What was measured: the figure's own metric, or until `confirm` has opened the test split that of validation."""
+    """The figure's own metric, or the same on the validation split until `confirm` has opened the test split."""
     study: str
     dataset: str
     split: str
 
     @property
     def interval(self) -> Interval:
-        """Mean and Student's t over the runs; its ends are unknown for a single one. All but minutes are shares."""
-        found = over_seeds(self.values)
-        return found if self.metric == "train_minutes" else found.within(0, 1)
+        """Mean and 95 % interval over the runs, whose ends are unknown for a few runs."""
+        return over_seeds(self.values, is_share=is_share(self.metric))
 
     def __str__(self) -> str:
         return str(self.interval)
 
 
 def ours_of(figure: Figure, records: Sequence[Record]) -> Ours | None:
-    """Our value of a figure: on the paper's dataset before another, the same metric before validation's, more runs."""
-    found = [ours for record in records if (ours := _in_study(figure, record))]
-    dataset = figure.published.dataset
-    ranks = [(ours.dataset == dataset, ours.metric == figure.metric, len(ours.values)) for ours in found]
-    return found[max(range(len(found)), key=ranks.__getitem__)] if found else None
+    """The best of our measurements of a figure, or None.
+
+    The paper's dataset goes before another, then the figure's metric before that of validation, then more runs.
+    """
+
+    def rank(ours: Ours) -> tuple[bool, bool, int]:
+        return ours.dataset == figure.published.dataset, ours.metric == figure.metric, len(ours.values)
+
+    return max((ours for record in records if (ours := _in_study(figure, record))), key=rank, default=None)
 
 
 def is_comparable(figure: Figure, ours: Ours | None) -> bool:
-    """Whether ours is of the paper's dataset and metric. Of which split it is, it says itself."""
+    """Whether ours has the paper's dataset and metric. The split may be another: the table shows which."""
     return ours is not None and ours.dataset == figure.published.dataset and ours.metric == figure.metric
 
 
 def _in_study(figure: Figure, record: Record) -> Ours | None:
-    """What one study of the figure's space, or the confirmation of one, says of it; None without its settings."""
-    heading = Heading.of(record.header)
-    if heading.space not in (figure.space.name, f"{figure.space.name}-confirm") or heading.split is None:
+    """The measurement of a figure by one study, or None where it is of another space or has no run with its settings.
+
+    A confirmation of a study of the figure's space counts too.
+    """
+    header = record.header
+    if header.space not in (figure.space.name, f"{figure.space.name}-confirm") or header.split is None:
         return None
-    trials = [trial for trial in record.trials("complete") if has(trial.params, figure.params)]
-    tests = tested(record)
+    trials = [trial for trial in record.trials("complete") if has_settings(trial.params, figure.params)]
+    tests = scores_by_trial(record)
     for metric in (figure.metric, figure.metric.replace("test_", "val_")):
-        scores = [measured(trial, metric, figure.epochs, tests.get(trial.number, {})) for trial in trials]
+        scores = [metric_value(trial, metric, figure.epochs, tests.get(trial.number, {})) for trial in trials]
         if values := tuple(score for score in scores if score is not None):
             return Ours(
-                values=values, metric=metric, study=record.name, dataset=heading.dataset_label, split=heading.split
+                values=values, metric=metric, study=record.name, dataset=header.dataset_label, split=header.split
             )
     return None
 
 
-def tested(record: Record) -> Mapping[int, Mapping[str, float]]:
-    """What `search.confirm` noted of each model, by its trial; nothing before it has opened the test part."""
-    noted = record.notes().get("test", {}).get("scores", {})
+def scores_by_trial(record: Record) -> Mapping[int, Mapping[str, float]]:
+    """The scores on the test split by the number of the trial; none before `search.confirm` has opened that split."""
     names = {"test_accuracy_none": "test_clip_accuracy"}
     return {
-        int(number): {names.get(name, name): value for name, value in found.items()} for number, found in noted.items()
+        number: {names.get(name, name): value for name, value in scores.items()}
+        for number, scores in scores_on_test(record.noted(TEST)).items()
     }
 
 
-def measured(trial: TrialRecord, metric: str, epochs: int | None, test: Mapping[str, float]) -> float | None:
-    """A trial's metric after so many epochs, or after its last; None where it has not come so far or has no such.
+def metric_value(trial: TrialRecord, metric: str, epochs: int | None, test: Mapping[str, float]) -> float | None:
+    """A trial's metric after a number of epochs, or after its last one; None where the trial has no such value.
 
-    `test` holds what its model said after the last epoch.
+    `test` holds the scores of its model, the one after the last epoch, on the test split.
     """
     number = epochs or len(trial.epochs)
     if number > len(trial.epochs):
@@ -107,30 +113,14 @@ def measured(trial: TrialRecord, metric: str, epochs: int | None, test: Mapping[
 
 def records_in(out: Path) -> list[Record]:
     """Every readable study under a folder."""
-    found = []
-    for journal in sorted(out.glob(f"*/{JOURNAL}")):
-        try:
-            found.append(Record.open(journal.parent))
-        except RecordError:
-            continue
-    return found
+    folders = [journal.parent for journal in sorted(out.glob(f"*/{JOURNAL}"))]
+    return [record for folder in folders if (record := readable(folder)) is not None]
 
 
 def row(figure: Figure, ours: Ours | None, out: Path) -> dict[str, Any]:
-    """One line of the CSV."""
+    """One line of the CSV, by COLUMNS."""
     run, confirm = ("", "") if figure.reason else figure.commands(out)
     published = figure.published
-    known: Mapping[str, Any] = {}
-    if ours:
-        low, high = (ours.interval.low, ours.interval.high) if ours.interval.is_known else (None, None)
-        known = {
-            "ours": ours.interval.mean,
-            "low": low,
-            "high": high,
-            "runs": len(ours.values),
-            "ours_metric": ours.metric,
-        }
-        known |= {"ours_dataset": ours.dataset, "ours_split": ours.split, "study": ours.study}
     return {
         **dict.fromkeys(COLUMNS, ""),
         "paper": figure.paper,
@@ -138,12 +128,27 @@ def row(figure: Figure, ours: Ours | None, out: Path) -> dict[str, Any]:
         "model": published.params.get("model", figure.space.params["model"].value),
         "setting": figure.setting,
         "dataset": published.dataset,
+        "split": published.split or "",
         "metric": figure.metric,
         "published": published.value,
         "run": run,
         "confirm": confirm,
         "reason": figure.reason or "",
-        **known,
+        **(_our_cells(ours) if ours else {}),
+    }
+
+
+def _our_cells(ours: Ours) -> dict[str, Any]:
+    interval = ours.interval
+    return {
+        "ours": interval.mean,
+        "low": interval.low if interval.is_known else None,
+        "high": interval.high if interval.is_known else None,
+        "runs": len(ours.values),
+        "ours_metric": ours.metric,
+        "ours_dataset": ours.dataset,
+        "ours_split": ours.split,
+        "study": ours.study,
     }
 
 
@@ -157,11 +162,17 @@ Line = tuple[Figure, Ours | None]
 
 
 def view(lines: Sequence[Line], out: Path) -> Iterator[Table | Text]:
-    """A table for each of the papers' tables, and under it the commands for what it lacks."""
-    for (paper, name), group in groupby(lines, key=lambda line: (line[0].paper, line[0].published.table)):
+    """A table for each of the papers' tables, and under it the commands for the figures that lack ours."""
+    for title, group in groupby(lines, key=lambda line: _title(line[0])):
         block = list(group)
-        yield _table(f"{paper}: {name}, {block[0][0].published.dataset}", block)
+        yield _table(title, block)
         yield from _missing(block, out)
+
+
+def _title(figure: Figure) -> str:
+    """What all figures of one table have in common."""
+    published = figure.published
+    return f"{figure.paper}: {published.table}, {published.dataset}, split {published.split or 'not named'}"
 
 
 def _table(title: str, lines: Sequence[Line]) -> Table:
@@ -179,7 +190,7 @@ def _table(title: str, lines: Sequence[Line]) -> Table:
 
 
 def _missing(lines: Sequence[Line], out: Path) -> Iterator[Text]:
-    """The commands, or the reason, for each figure of a table that has nothing comparable yet."""
+    """The commands for the figures without a comparable one of ours, or the reason why there can be none."""
     open_figures = [figure for figure, ours in lines if not is_comparable(figure, ours)]
     for command in dict.fromkeys(c for figure in open_figures if not figure.reason for c in figure.commands(out)):
         yield Text(f"  {command}")
@@ -189,33 +200,51 @@ def _missing(lines: Sequence[Line], out: Path) -> Iterator[Text]:
     yield Text()
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def _pages(lines: Sequence[Line], records: Sequence[Record]) -> list[str]:
+    """The addresses of the reports of the studies that our figures are from; a confirmation's is the study's."""
+    names = {ours.study for _, ours in lines if ours}
+    used = [record for record in records if record.name in names]
+    studies = [record.header.confirm.study if record.header.confirm else record.name for record in used]
+    pages = [record.folder.parent / study / REPORT / PAGE for record, study in zip(used, studies, strict=True)]
+    return list(dict.fromkeys(page.absolute().as_uri() for page in pages if page.is_file()))
+
+
+def main(words: Sequence[str] | None = None) -> int:
     """Print the list. Returns 2 for a mistake of the user's."""
-    given = _parser().parse_args(arguments)
-    try:
-        known = figures(given.spaces)
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_USAGE
-    records = records_in(given.out)
-    lines = [(figure, None if figure.reason else ours_of(figure, records)) for figure in known]
-    if given.csv:
-        write_csv((row(figure, ours, given.out) for figure, ours in lines), sys.stdout)
+    arguments = _parser().parse_args(words)
+    return exit_code(lambda: _main(arguments))
+
+
+def _main(arguments: argparse.Namespace) -> int:
+    published = figures(arguments.spaces)
+    records = records_in(arguments.out)
+    lines = [(figure, None if figure.reason else ours_of(figure, records)) for figure in published]
+    if arguments.csv:
+        write_csv((row(figure, ours, arguments.out) for figure, ours in lines), sys.stdout)
         return 0
     console = Console(width=None if sys.stdout.isatty() else 200, soft_wrap=False, highlight=False)
-    for each in view(lines, given.out):
-        console.print(each, soft_wrap=isinstance(each, Text))
-    own = sum(is_comparable(figure, ours) for figure, ours in lines)
-    console.print(f"{len(lines)} published figures, {own} of them with ours on the same dataset and metric")
+    for block in view(lines, arguments.out):
+        console.print(block, soft_wrap=isinstance(block, Text))
+    comparable = sum(is_comparable(figure, ours) for figure, ours in lines)
+    for address in _pages(lines, records):
+        console.print(Text(f"report   {address}"), soft_wrap=True)
+    console.print(f"{len(lines)} published figures, {comparable} of them with ours on the same dataset and metric")
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="python -m search.papers", description=(__doc__ or "").partition(": ")[2])
-    made.add_argument("--spaces", metavar="DIR", type=Path, default=Path("spaces"), help="the space files")
-    made.add_argument("--out", metavar="DIR", type=Path, default=Path("runs"), help="where studies are kept")
-    made.add_argument("--csv", action="store_true", help="one line per figure, as CSV")
-    return made
+def _parser() -> Parser:
+    parser = Parser(
+        prog="python -m search.papers",
+        description="Every figure of the papers, with ours beside it or the commands that make ours.",
+    )
+    parser.add_argument(
+        "--spaces", metavar="DIR", type=folder, default=Path("spaces"), help="the space files (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", type=folder, default=Path("runs"), help="where studies are kept (default: %(default)s)"
+    )
+    parser.add_argument("--csv", action="store_true", help="one line per figure, as CSV")
+    return parser
 
 
 if __name__ == "__main__":

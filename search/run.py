@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import json
 import os
 import shlex
@@ -12,63 +11,55 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mgc.config import ConfigError
-from search.space import Space
+from mgc.command import EXIT_FAILED, EXIT_INTERRUPTED, TextParser, exit_code, folder
+from mgc.errors import ConfigError
+from mgc.redact import redacted_word
+from search.arguments import limit, study, words_of
+from search.space.space import Space
 
 if TYPE_CHECKING:
-    from search.driver import Outcome
-    from search.record import Record
-
-DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+    from search.record.record import Record
+    from search.study.searching import Outcome
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a study. Returns 0, 1 for a study without a complete trial, 2 for a mistake of the user's, 130 if stopped."""
-    given = parsed(arguments)
-    try:
-        if given.rerun is not None:
-            return _rerun(given)
-        space = Space.load(given.space, profile=given.profile, data=given.data, overrides=overrides(given))
-        if given.dry_run:
-            from search.dryrun import dry_run
+    args = parsed(arguments)
+    return exit_code(lambda: _main(args), interrupted="interrupted before the study began")
 
-            dry_run(space)
-            return 0
-        if given.cluster is not None or str(given.address).startswith("http"):
-            return _submit(space, given, sys.argv[1:] if arguments is None else arguments)
-        return _run(space, given)
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_USAGE
-    except OSError as error:
-        if error.errno not in DISK_IS_FULL:
-            raise
-        print(f"error: {error.filename or 'disk'}: {error.strerror}", file=sys.stderr)
-        return EXIT_USAGE
-    except KeyboardInterrupt:
-        print("interrupted before the study began", file=sys.stderr)
-        return EXIT_INTERRUPTED
+
+def _main(args: argparse.Namespace) -> int:
+    if args.rerun is not None:
+        return _rerun(args)
+    space = Space.load(args.space, profile=args.profile, data=args.data, overrides=overrides(args))
+    if args.dry_run:
+        from search.study.dryrun import dry_run
+
+        dry_run(space)
+        return 0
+    if args.cluster is not None or str(args.address).startswith("http"):
+        return _submit(space, args)
+    return _run(space, args)
 
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line; what is no study's ends the process with argparse's line and status 2."""
-    made = parser()
-    given = made.parse_args(arguments)
-    if (given.space is None) == (given.rerun is None):
-        made.error("either SPACE.yaml or --rerun STUDY/TRIAL is needed")
-    return given
+    command_line = parser()
+    options = command_line.parse_args(arguments)
+    if (options.space is None) == (options.rerun is None):
+        command_line.error("either SPACE.yaml or --rerun STUDY/TRIAL is needed")
+    return options
 
 
-def overrides(given: argparse.Namespace) -> list[str]:
+def overrides(args: argparse.Namespace) -> list[str]:
     """The --set options, and --trials, which is short for one."""
-    if given.trials is not None and given.trials < 1:
-        raise ConfigError(f"--trials must be >= 1, got {given.trials}")
-    return [*given.set, *([f"search.trials={given.trials}"] if given.trials is not None else [])]
+    if args.trials is not None and args.trials < 1:
+        raise ConfigError(f"--trials must be >= 1, got {args.trials}")
+    return [*args.set, *([f"search.trials={args.trials}"] if args.trials is not None else [])]
 
 
-def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
+def parser() -> TextParser:
+    made = TextParser(
         prog="python -m search.run",
         description="Search the hyperparameters of a space file: Optuna proposes, Ray runs, ASHA stops, MLflow keeps.",
         epilog="What counts, last first: --set, --data, --profile, the file.",
@@ -89,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
         help="change one key: --set params.lr=0.01; repeatable",
     )
     add("--trials", metavar="N", type=int, help="number of trials (default: the file's)")
-    add("--name", metavar="X", help="name of the study (default: the space's with the next number)")
+    add("--name", metavar="X", type=study, help="name of the study (default: the space's with the next number)")
     add("--resume", metavar="NAME", nargs="?", const="", help="go on with a study (default: the newest unfinished one)")
     add(
         "--warm-start",
@@ -98,11 +89,11 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--rerun", metavar="STUDY/TRIAL", help="train one trial again from its record and compare the scores")
     add("--offline", action="store_true", help="tell MLflow nothing; python -m search.tracking sync STUDY does later")
-    add("--out", metavar="DIR", type=Path, default=Path("runs"), help="where studies are kept (default: %(default)s)")
+    add("--out", metavar="DIR", type=folder, default=Path("runs"), help="where studies are kept (default: %(default)s)")
     add(
         "--storage",
         metavar="s3://...|DIR",
-        default=os.environ.get("MGC_STORAGE"),
+        default=os.environ.get("MGC_STORAGE") or None,
         help="checkpoints and a copy of the study, where every node sees them (default: $MGC_STORAGE, else --out)",
     )
     add("--cluster", metavar="CLUSTER.yaml", type=Path, help="run on the head of this cluster, which `ray up` started")
@@ -111,8 +102,8 @@ def parser() -> argparse.ArgumentParser:
         metavar="auto|HOST|URL",
         help="Ray cluster to join (default: one running here, else one of its own), or http://... to send the study to",
     )
-    add("--max-hours", metavar="H", type=_limit, help="end politely after so many hours, all starts together")
-    add("--max-cost", metavar="USD", type=_limit, help="end politely when the cluster has cost so much meanwhile")
+    add("--max-hours", metavar="H", type=limit, help="end politely after so many hours, all starts together")
+    add("--max-cost", metavar="USD", type=limit, help="end politely when the cluster has cost so much meanwhile")
     add("--tracking-uri", metavar="URI", help="MLflow's (default: $MLFLOW_TRACKING_URI, else OUT/mlflow.db)")
     add("--dry-run", action="store_true", help="show what would be searched and how long it takes; start nothing")
     add("--json", action="store_true", help="end with the result as one JSON object on the last line of stdout")
@@ -120,133 +111,127 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def _limit(text: str) -> float:
-    if not (value := float(text)) > 0:
-        raise argparse.ArgumentTypeError(f"must be > 0, got {text}")
-    return value
+def _run(space: Space, args: argparse.Namespace) -> int:
+    from search.execution.cost import Limits
+    from search.report.display import show_summary
+    from search.study.plan import SearchOptions
+    from search.study.searching import run_study  # Ray, Optuna: only once the file is known to be right
 
-
-def _run(space: Space, given: argparse.Namespace) -> int:
-    from search.cost import Limits
-    from search.display import show_summary
-    from search.driver import Options, run_study  # Ray, Optuna: only once the file is known to be right
-    from search.tracking import redacted
-
-    options = Options(
-        out=given.out,
-        offline=given.offline,
-        warm_start=_earlier(given),
-        trials_given=any(setting.split("=")[0].strip() == "search.trials" for setting in overrides(given)),
-        name=given.resume or given.name,
-        resume=given.resume is not None,
-        address=given.address,
-        tracking_uri=given.tracking_uri,
-        quiet=given.quiet,
-        storage=given.storage,
-        limits=Limits(hours=given.max_hours, usd=given.max_cost),
+    options = SearchOptions(
+        out=args.out,
+        offline=args.offline,
+        warm_start=_earlier(args),
+        trials_given=any(setting.split("=")[0].strip() == "search.trials" for setting in overrides(args)),
+        name=args.resume or args.name,
+        resume=args.resume is not None,
+        address=args.address,
+        tracking_uri=args.tracking_uri,
+        quiet=args.quiet,
+        storage=args.storage,
+        limits=Limits(hours=args.max_hours, usd=args.max_cost),
     )
     outcome = run_study(space, options)
     show_summary(
         outcome.record,
         seconds=outcome.seconds,
-        tracking=redacted(outcome.tracking_uri),
-        following=following(outcome, given),
+        tracking=redacted_word(outcome.tracking_uri),
+        following=None if outcome.interrupted else next_command(outcome, args),
         unsent=outcome.unsent,
-        quiet=given.quiet,
+        quiet=args.quiet,
     )
-    if given.json:
+    if args.json:
         print(json.dumps(result(outcome)), flush=True)
     if outcome.interrupted:
-        print(f"stopped; to go on: {following(outcome, given)}", file=sys.stderr)
+        print(f"stopped; to go on: {next_command(outcome, args)}", file=sys.stderr)
         return EXIT_INTERRUPTED
     return EXIT_FAILED if outcome.best is None else 0
 
 
-def _submit(space: Space, given: argparse.Namespace, words: Sequence[str]) -> int:
-    """The same study on the head of a cluster: what is elsewhere than here is found there."""
-    from search.cluster.token import use_token
+def _submit(space: Space, args: argparse.Namespace) -> int:
+    """The same study on the head of a cluster, which finds its own folder, Ray and data."""
+    from search.cluster.token import user_token
+    from search.record.header import commit
 
-    use_token()
-    from search.cluster import jobs
-    from search.commit import commit
+    there = words_of(parser(), args, space=args.space.name, storage=args.storage, cluster=None, address=None)
+    environment = {"MGC_COMMIT": version} if (version := commit()) else {}
+    with user_token():
+        from search.cluster import jobs
 
-    where = {"--cluster": given.cluster, "--address": given.address}
-    told = list(words)
-    for option, value in where.items():
-        if f"{option}={value}" in told:
-            told.remove(f"{option}={value}")
-        elif option in told:
-            del told[told.index(option) : told.index(option) + 2]
-    told = [given.space.name if Path(word) == given.space else word for word in told]
-    environment = {"MGC_COMMIT": found} if (found := commit()) else {}
-    return jobs.run(
-        told,
-        module="search.run",
-        name=space.name,
-        files=[given.space],
-        environment=environment,
-        cluster=given.cluster,
-        address=given.address,
-    )
+        return jobs.run(
+            there,
+            module="search.run",
+            name=space.name,
+            files=[args.space],
+            environment=environment,
+            cluster=args.cluster,
+            address=args.address,
+        )
 
 
-def _earlier(given: argparse.Namespace) -> Record | None:
+def _earlier(args: argparse.Namespace) -> Record | None:
     """The study of --warm-start."""
-    from search.record import Record
+    from search.record.record import Record
 
-    if given.warm_start is None:
+    if args.warm_start is None:
         return None
-    folder = Path(given.warm_start)
-    return Record.open(folder if folder.is_dir() else given.out / given.warm_start)
+    folder = Path(args.warm_start)
+    return Record.open(folder if folder.is_dir() else args.out / args.warm_start)
 
 
-def _rerun(given: argparse.Namespace) -> int:
-    from search.rerun import rerun
+def _rerun(args: argparse.Namespace) -> int:
+    from search.study.rerun import rerun
 
-    return 0 if rerun(given.out, given.rerun) else EXIT_FAILED
+    return 0 if rerun(args.out, args.rerun) else EXIT_FAILED
 
 
-def following(outcome: Outcome, given: argparse.Namespace) -> str:
-    """The command to type next."""
-    from search.tracking import redacted
+def next_command(outcome: Outcome, args: argparse.Namespace) -> str | None:
+    """The command to type next: it goes on with an interrupted study, or confirms the best of one that has ended; None
+    where there is no best.
+    """
+    from search.record.notes import TRACKING_URI
+    from search.results.commands import confirm_command
 
+    record = outcome.record
     if not outcome.interrupted:
-        uri = redacted(outcome.tracking_uri)
-        return f"open {uri} in a browser" if uri.startswith("http") else f"mlflow ui --backend-store-uri {uri}"
-    values = {"--profile": given.profile, "--data": given.data, "--address": given.address, "--out": given.out}
-    values["--storage"] = given.storage
-    options = [word for name, value in values.items() if value is not None for word in (name, str(value))]
-    settings = [word for setting in given.set for word in ("--set", setting)]
-    words = [str(given.space), "--resume", outcome.record.name, *options, *settings]
-    return f"python -m search.run {shlex.join(words)}"
+        uri = record.noted(TRACKING_URI)
+        command = confirm_command(record.folder, tracking_uri=uri, address=args.address)
+        return None if outcome.best is None else command
+    once = {"name": None, "warm_start": None, "max_hours": None, "max_cost": None, "quiet": False, "json": False}
+    kept = {"resume": outcome.record.name, "storage": args.storage, "tracking_uri": args.tracking_uri}
+    words = words_of(parser(), args, **kept, **once)
+    return f"python -m search.run {shlex.join(map(redacted_word, words))}"
 
 
 def result(outcome: Outcome) -> dict[str, Any]:
     """The outcome as `--json` prints it."""
-    from search.objectives import Objectives
-    from search.overview import counts
+    from search.record.ranking import counts, pareto_front, scores_of
+    from search.space.describe import params_block
 
     record, header, best = outcome.record, outcome.record.header, outcome.best
-    trials, by = record.trials(), Objectives.of(header)
+    trials, by = record.trials(), header.objectives
     ended = counts(trials)
     return {
         "study": record.name,
-        "space": header["space"],
-        "dataset": header["dataset"],
-        "split": header["split"],
+        "space": header.space,
+        "dataset": header.dataset,
+        "split": header.split,
         "trials": len(trials),
         "complete": ended["complete"],
+        "paused": ended["paused"],
         "stopped": ended["stopped"],
         "failed": ended["failed"],
-        "infeasible": sum(by.broken(trial.last) is not None for trial in trials),
+        "infeasible": sum(not by.is_feasible(trial.last) for trial in trials),
         "best": best
         and {
             "trial": best.number,
             "params": dict(best.params),
+            "yaml": params_block(best.params),
             "score": best.score(by.metric),
             "run_id": outcome.run_ids.get(best.number),
         },
-        "front": [{"trial": t.number, "params": dict(t.params), "scores": by.scores(t)} for t in by.front(trials)],
+        "front": [
+            {"trial": t.number, "params": dict(t.params), "scores": scores_of(t, by)} for t in pareto_front(trials, by)
+        ],
         "seconds": round(outcome.seconds, 1),
         "out": str(record.folder),
     }

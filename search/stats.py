@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,47 +16,81 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.floating[Any]]
 
 LEVEL = 0.95
+FEWEST = 5
+"""Trainings from which an interval over them is drawn; fewer are shown one by one."""
 DRAWS = 10_000
 """Of a bootstrap; its ends then vary by about a tenth of a point of accuracy from seed to seed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """An estimate and where it may as well lie, at 95 %. The ends are NaN where there is too little to say."""
+    """An estimate and where it may as well lie, at 95 %. The ends are NaN where there is too little to say.
+
+    >>> str(Interval(mean=0.5, low=0.4, high=0.6)), str(Interval(mean=0.5, low=math.nan, high=math.nan))
+    ('0.500 [0.400, 0.600]', '0.500')
+    """
 
     mean: float
     low: float
     high: float
+    points: tuple[float, ...] = ()
+    """The values that the mean is of, where they are too few for an interval but more than one."""
 
     @property
     def is_known(self) -> bool:
         return math.isfinite(self.low) and math.isfinite(self.high)
 
-    def within(self, low: float, high: float) -> Interval:
-        """The part of it where the estimated value can be at all: few repeats reach beyond 0 and 1 in an accuracy.
+    def moved(self, mean: float) -> Interval:
+        """The interval of a share, in [0, 1], round another mean: the odds of its ends move as those of its mean.
 
-        >>> str(Interval(mean=0.5, low=-0.2, high=1.2).within(0, 1))
-        '0.500 [0.000, 1.000]'
+        >>> str(Interval(mean=0.9, low=0.8, high=0.97).moved(0.8)), str(Interval(mean=1, low=1, high=1).moved(0.9))
+        ('0.800 [0.640, 0.935]', '0.900 [0.900, 0.900]')
         """
-        return replace(self, low=max(self.low, low), high=min(self.high, high)) if self.is_known else self
+        if not 0 < self.mean < 1 or not 0 < mean < 1:
+            return Interval(mean=mean, low=mean, high=mean)
+        factor = mean / (1 - mean) * (1 - self.mean) / self.mean
+        low, high = (factor * end / (1 - end + factor * end) for end in (self.low, self.high))
+        return Interval(mean=mean, low=low, high=high)
 
     def __str__(self) -> str:
-        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]" if self.is_known else f"{self.mean:.3f}"
+        if self.is_known:
+            return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
+        return f"{self.mean:.3f} ({points_text(self.points)})" if self.points else f"{self.mean:.3f}"
 
 
-def over_seeds(values: Sequence[float] | Floats) -> Interval:
+def points_text(points: Sequence[float]) -> str:
+    """Single values, in order of size: `0.600, 0.640`."""
+    return ", ".join(f"{point:.3f}" for point in sorted(points))
+
+
+def over_seeds(values: Sequence[float] | Floats, *, is_share: bool = True) -> Interval:
     """Student's t interval of a mean over seeds: what another training would change, on the same tracks.
 
-    >>> str(over_seeds([0.60, 0.62, 0.64]))
-    '0.620 [0.570, 0.670]'
+    The interval of a share, which can only be in [0, 1], is that of its log odds, carried back (the logit interval of
+    Stata's `proportion`): it never reaches beyond 0 or 1. Of fewer than FEWEST values there is none, but the values
+    themselves.
+
+    >>> str(over_seeds([0.95, 0.99, 1.0, 0.98, 0.99])), str(over_seeds([0.64, 0.60]))
+    ('0.982 [0.934, 0.995]', '0.620 (0.600, 0.640)')
     """
     mean = float(np.mean(values))
-    if len(values) < 2:
-        return Interval(mean=mean, low=math.nan, high=math.nan)
+    if len(values) < FEWEST:
+        points = tuple(map(float, values)) if len(values) > 1 else ()
+        return Interval(mean=mean, low=math.nan, high=math.nan, points=points)
     from scipy.special import stdtrit  # 0.1 s, which only those who have repeats need
 
-    half = stdtrit(len(values) - 1, (1 + LEVEL) / 2) * np.std(values, ddof=1) / math.sqrt(len(values))
-    return Interval(mean=mean, low=mean - float(half), high=mean + float(half))
+    half = float(stdtrit(len(values) - 1, (1 + LEVEL) / 2) * np.std(values, ddof=1) / math.sqrt(len(values)))
+    low, high = _share_ends(mean, half) if is_share else (mean - half, mean + half)
+    return Interval(mean=mean, low=low, high=high)
+
+
+def _share_ends(mean: float, half: float) -> tuple[float, float]:
+    """The ends of a share's interval, whose half width is `half` where the share itself is taken for normal."""
+    if half == 0:  # also at 0 and 1, which have no log odds
+        return mean, mean
+    log_odds, half_odds = math.log(mean / (1 - mean)), half / (mean * (1 - mean))
+    low, high = (1 / (1 + math.exp(-each)) for each in (log_odds - half_odds, log_odds + half_odds))
+    return low, high
 
 
 def over_tracks(right_SM: Floats, *, seed: int = 0) -> Interval:
@@ -92,11 +126,20 @@ def difference(right_a_SM: Floats, right_b_SM: Floats, *, seed: int = 0) -> Inte
     return over_both(paired_SM, seed=seed)
 
 
+def rank_correlation(some: Sequence[float], others: Sequence[float]) -> float:
+    """Spearman's rank correlation; NaN where all values of one side are equal. Minus infinity is the lowest rank."""
+    from scipy.stats import rankdata, spearmanr  # slow to import
+
+    if len(set(some)) == 1 or len(set(others)) == 1:
+        return math.nan
+    return float(spearmanr(rankdata(some), rankdata(others)).statistic)
+
+
 def verdict(a: str, b: str, gap: Interval) -> str:
     """What a difference says, in a sentence's words.
 
     >>> verdict("r = 31.43", "r = 16", Interval(mean=0.012, low=-0.010, high=0.034))
-    'no difference at 95 % between r = 31.43 and r = 16: +1.2 points [-1.0, +3.4]'
+    'no difference shown at 95 % between r = 31.43 and r = 16: +1.2 points [-1.0, +3.4]'
     >>> verdict("r = 4", "r = 16", Interval(mean=-0.05, low=-0.08, high=-0.02))
     'r = 4 is worse than r = 16: -5.0 points [-8.0, -2.0] at 95 %'
     """
@@ -105,7 +148,7 @@ def verdict(a: str, b: str, gap: Interval) -> str:
         return f"{a} and {b} differ by {points}; how sure that is, one training cannot tell"
     ends = f"[{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]"
     if gap.low <= 0 <= gap.high:
-        return f"no difference at 95 % between {a} and {b}: {points} {ends}"
+        return f"no difference shown at 95 % between {a} and {b}: {points} {ends}"
     return f"{a} is {'better' if gap.mean > 0 else 'worse'} than {b}: {points} {ends} at 95 %"
 
 

@@ -12,9 +12,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
+
+from waiting import until
 
 ROOT = Path(__file__).parents[1]
 TOOLS = ("curl", "ip", "nsenter", "ps", "rsync", "ssh", "ssh-keygen", "sshd", "unshare")
@@ -61,14 +61,6 @@ def why_not() -> str | None:
         return f"needs {', '.join(missing)} (Debian: curl, iproute2, openssh-server, procps, rsync)"
     tried = subprocess.run(["unshare", "--net", "--mount", "--pid", "--fork", "true"], capture_output=True, check=False)
     return None if tried.returncode == 0 else "this container may not make namespaces"
-
-
-def until(condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:
-    """Wait for a condition. Raises AssertionError where it does not come true in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"in {seconds:g} s never: {what}"
-        time.sleep(0.1)
 
 
 class Lab:

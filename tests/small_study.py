@@ -8,7 +8,9 @@ from typing import Any
 
 from optuna.distributions import FloatDistribution
 
-from search.record import Proposal, Record, State
+from search.record.ended import Ended, EndedBy, EndState, State
+from search.record.header import StudyHeader
+from search.record.record import Proposal, Record
 
 HEADER: Mapping[str, Any] = {
     "space": "se_ratio",
@@ -24,12 +26,16 @@ HEADER: Mapping[str, Any] = {
     "digests": {"dataset": "d1", "split": "s1"},
     "versions": {"torch": "2.13.0", "ray": "2.60.0"},
     "commit": "c0ffee",
-    "device": "cpu",
 }
 
 
+def study_header(**fields: Any) -> StudyHeader:
+    """A header that is like HEADER but for these fields, under their names in a record."""
+    return StudyHeader.of_json({**HEADER, **fields}, "test")
+
+
 def new_record(out: Path, name: str = "se_ratio-001", **header: Any) -> Record:
-    return Record.create(out / name, {**HEADER, **header})
+    return Record.create(out / name, study_header(**header))
 
 
 def add_trial(
@@ -56,8 +62,14 @@ def add_trial(
     for epoch, score in enumerate(scores or [], start=1):
         add_epoch(record, number, epoch, score)
     if state != "running":
-        record.end(number, state, values=scores[-1:] if scores else None, reason=reason)
+        record.end(number, ended(state, reason), values=scores[-1:] if scores else None)
     return number
+
+
+def ended(state: EndState, reason: str | None = None) -> Ended:
+    """The end that leads to a state most of the time."""
+    by: dict[EndState, EndedBy] = {"complete": "budget", "stopped": "scheduler", "failed": "trial"}
+    return Ended(state, reason, by=by[state])
 
 
 def add_epoch(record: Record, number: int, epoch: int, score: float) -> None:

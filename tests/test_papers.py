@@ -1,30 +1,32 @@
-"""The papers' figures: all of them declared, each in reach of its space, and ours found beside them."""
+"""The papers' figures: all of them declared, each in reach of its space, and ours beside them."""
 
 from __future__ import annotations
 
 import csv
 import io
+import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import scipy.stats
-from conftest import SHARED
-from small_study import new_record
+from small_study import ended, new_record
 
 from mgc.config import DataConfig
-from mgc.datasets import open_dataset
+from mgc.datasets.registry import open_dataset
 from mgc.splits import make_split
 from search import papers
-from search.document import read_file
-from search.domains import contains, domain
-from search.figures import Figure, config_for, figures
 from search.papers import Ours, ours_of
-from search.record import Proposal, Record
+from search.record.notes import TEST
+from search.record.record import Proposal, Record
+from search.results.published import Figure, figures, has_settings
 from search.run import overrides, parser
-from search.space import Space
+from search.space.document import read_file
+from search.space.domains import Domain, contains, domain
+from search.space.space import Space
+from search.stats import over_seeds
 
 SPACES = Path(__file__).parents[1] / "spaces"
 FIGURES = figures(SPACES)
@@ -32,21 +34,27 @@ PROFILES = [(path, profile) for path in sorted(SPACES.glob("*.yaml")) for profil
 
 
 def figure(paper: str, setting: str, metric: str = "test_accuracy") -> Figure:
-    [found] = [each for each in FIGURES if (each.paper, each.setting, each.metric) == (paper, setting, metric)]
-    return found
+    [figure] = [each for each in FIGURES if (each.paper, each.setting, each.metric) == (paper, setting, metric)]
+    return figure
 
 
 # ---- what the spaces declare
 
 
 def test_every_published_figure_is_declared_once_with_its_value() -> None:
-    table = SHARED / "papers" / "published.csv"
-    if not table.exists():
-        pytest.skip(f"the table of published figures is not here: {table} does not exist")
-    with table.open(newline="") as file:
+    with (Path(__file__).parent / "published.csv").open(newline="") as file:
         wanted = [of_table(line) for line in csv.DictReader(file)]
     assert len(wanted) == 107
     assert sorted(map(repr, map(of_space, FIGURES))) == sorted(map(repr, wanted))
+
+
+def test_every_figure_names_its_split_with_the_ratios_of_the_papers_profile() -> None:
+    for path in [path for path, profile in PROFILES if profile == "paper"]:
+        space = Space.load(path, profile="paper")
+        for published in space.published:
+            assert published.split, f"{space.name}: {published}"
+            if ratios := re.match(r"\d+(/\d+)+", published.split):
+                assert ratios[0] == "/".join(str(share) for share in space.data.ratios if share), space.name
 
 
 def of_table(line: dict[str, str]) -> tuple[Any, ...]:
@@ -77,6 +85,17 @@ def plain_value(name: str, text: str) -> Any:
             return float(text)
 
 
+def config_for(figure: Figure) -> Mapping[str, Any] | None:
+    """A config of the figure's space that has its settings; None where there is none."""
+
+    def choose(name: str, domain: Domain) -> Any:
+        wanted = figure.params.get(name)
+        return wanted if name in figure.params and contains(domain, wanted) else domain.ends()[0]
+
+    config = figure.space.walk(choose)
+    return config if has_settings(config, figure.params) else None
+
+
 @pytest.mark.parametrize("of", FIGURES, ids=lambda of: f"{of.paper}: {of.setting} {of.metric}")
 def test_a_figure_is_in_reach_of_its_space_under_the_papers_profile(of: Figure) -> None:
     config = config_for(of)
@@ -86,7 +105,7 @@ def test_a_figure_is_in_reach_of_its_space_under_the_papers_profile(of: Figure) 
     assert (of.epochs or 0) <= of.space.budget.full
 
 
-def test_a_figure_out_of_reach_is_told(tmp_path: Path) -> None:
+def test_a_figure_out_of_reach_has_no_config(tmp_path: Path) -> None:
     text = (SPACES / "se_ratio_grid.yaml").read_text()
     (tmp_path / "r.yaml").write_text(text.replace("params: {r: 8}", "params: {r: 9}"))
     assert [config_for(each) is None for each in figures(tmp_path)] == [True, False, False]
@@ -135,16 +154,16 @@ def test_the_papers_ratios_can_be_had_in_each_reading(ratios: str, shares: tuple
     split = make_split(gtzan, DataConfig.checked({"dataset": "gtzan", "split": reading, "ratios": ratios}))
     parts = [part for track in gtzan.tracks for part in split.assign(track.track_id, 10)]
     assigned = [part for part in parts if part is not None]
-    found = [assigned.count(part) / len(assigned) for part in ("train", "validation", "test")]
-    assert found == pytest.approx(shares, abs=0.04 if reading == "artist" else 0.01)
+    measured = [assigned.count(part) / len(assigned) for part in ("train", "validation", "test")]
+    assert measured == pytest.approx(shares, abs=0.04 if reading == "artist" else 0.01)
     assert split.label == ("clip (leaky)" if reading == "clip" else reading)
 
 
 def test_the_last_ten_tracks_of_each_genre_test() -> None:
     gtzan = open_dataset("gtzan", make=False)
     split = make_split(gtzan, Space.load(SPACES / "clip_length.yaml", profile="paper").data)
-    tested = [track.track_id for track in gtzan.tracks if split.assign(track.track_id, 1) == ["test"]]
-    assert tested == [track.track_id for track in gtzan.tracks if int(track.track_id[-5:]) >= 90]
+    test_tracks = [track.track_id for track in gtzan.tracks if split.assign(track.track_id, 1) == ["test"]]
+    assert test_tracks == [track.track_id for track in gtzan.tracks if int(track.track_id[-5:]) >= 90]
 
 
 # ---- the commands
@@ -153,12 +172,12 @@ def test_the_last_ten_tracks_of_each_genre_test() -> None:
 @pytest.mark.parametrize("of", {of.study: of for of in FIGURES}.values(), ids=lambda of: of.study)
 def test_the_command_of_a_figure_makes_a_study_that_has_it(of: Figure, tmp_path: Path) -> None:
     run, confirm = (shlex.split(command) for command in of.commands(tmp_path))
-    given = parser().parse_args(run[3:])
-    space = Space.load(given.space, profile=given.profile, overrides=overrides(given))
+    arguments = parser().parse_args(run[3:])
+    space = Space.load(arguments.space, profile=arguments.profile, overrides=overrides(arguments))
     assert space.budget.full == (of.epochs or space.budget.full)
-    assert given.out == tmp_path
-    assert confirm[:5] == ["python", "-m", "search.confirm", given.name, "--all"]
-    assert given.name == of.study
+    assert arguments.out == tmp_path
+    assert confirm[:5] == ["python", "-m", "search.confirm", arguments.name, "--all"]
+    assert arguments.name == of.study
 
 
 # ---- ours
@@ -176,12 +195,12 @@ def trained(record: Record, epochs: Iterable[dict[str, float]], **params: Any) -
     number = record.start(proposal)
     for epoch, metrics in enumerate(epochs, start=1):
         record.report(number, {"epoch": epoch, **metrics})
-    record.end(number, "complete", values=[0.0])
+    record.end(number, ended("complete"), values=[0.0])
 
 
-def test_ours_is_the_mean_over_seeds_with_students_interval(tmp_path: Path) -> None:
+def test_ours_is_the_mean_over_seeds_with_its_interval(tmp_path: Path) -> None:
     record = study(tmp_path, "a", space="se_ratio_grid", split="clip (leaky)")
-    scores = [0.60, 0.66, 0.63]
+    scores = [0.60, 0.66, 0.63, 0.61, 0.65]
     for score in scores:
         trained(record, [{"val_accuracy": 0.1}, {"val_accuracy": score}], r=16)
     trained(record, [{"val_accuracy": 0.99}], r=8)
@@ -189,9 +208,11 @@ def test_ours_is_the_mean_over_seeds_with_students_interval(tmp_path: Path) -> N
     ours = ours_of(of, [record])
     assert ours is not None
     assert ours.values == tuple(scores) and (ours.metric, ours.split) == ("val_accuracy", "clip (leaky)")
-    assert Ours(values=(0.1, 0.9), metric="val_f1", study="s", dataset="d", split="track").interval.low == 0.0
-    low, high = scipy.stats.t.interval(0.95, 2, loc=0.63, scale=scipy.stats.sem(scores))
-    assert (ours.interval.low, ours.interval.high) == pytest.approx((low, high))
+    assert ours.interval == over_seeds(scores)
+    minutes = Ours(values=(1, 2, 3, 4, 5), metric="train_minutes", study="s", dataset="d", split="track").interval
+    assert (minutes.low, minutes.high) == pytest.approx(
+        scipy.stats.t.interval(0.95, 4, loc=3, scale=scipy.stats.sem([1, 2, 3, 4, 5]))
+    )
 
 
 def test_a_figure_is_read_at_its_epoch_under_its_vote(tmp_path: Path) -> None:
@@ -213,7 +234,7 @@ def test_the_papers_dataset_goes_before_another_and_test_before_validation(tmp_p
     real, confirmed = study(tmp_path, "b"), study(tmp_path, "b-confirm", space="shallow-confirm")
     for record in (synthetic, real, confirmed):
         trained(record, [{"val_accuracy_sum": 0.5}] * 100, batch_norm=True)
-    confirmed.note("test", {"scores": {"0": {"test_accuracy_sum": 0.7, "test_accuracy_none": 0.6}}})
+    confirmed.note(TEST, {"scores": {"0": {"test_accuracy_sum": 0.7, "test_accuracy_none": 0.6}}})
     assert getattr(ours_of(of, [synthetic]), "dataset", None) == "synthetic"
     assert getattr(ours_of(of, [synthetic, real]), "study", None) == "b"
     assert getattr(ours_of(of, [confirmed, real, synthetic]), "values", None) == (0.7,)
@@ -224,7 +245,7 @@ def test_the_papers_dataset_goes_before_another_and_test_before_validation(tmp_p
 def test_a_test_after_the_last_epoch_is_none_of_an_earlier_one(tmp_path: Path) -> None:
     record = study(tmp_path, "b-confirm", space="shallow-confirm")
     trained(record, [{"val_accuracy_sum": 0.5}] * 200, batch_norm=True)
-    record.note("test", {"scores": {"0": {"test_accuracy_sum": 0.7}}})
+    record.note(TEST, {"scores": {"0": {"test_accuracy_sum": 0.7}}})
     ours = [
         ours_of(figure("shallow_cnn", f"batch_norm=true epochs={epochs} vote=sum", "test_accuracy_sum"), [record])
         for epochs in (100, 200)
@@ -250,6 +271,7 @@ def test_csv_has_every_figure_with_its_commands_or_the_reason(
     assert papers.main(["--spaces", str(SPACES), "--out", str(tmp_path), "--csv"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert len(rows) == 107
+    assert all(row["split"] for row in rows)
     reasons = [row for row in rows if row["reason"]]
     assert [(row["table"][:7], row["published"], row["run"]) for row in reasons] == [("Table 3", "0.0", "")] * 2
     assert all(row["run"] and row["confirm"] for row in rows if not row["reason"])
@@ -263,11 +285,16 @@ def test_the_table_shows_ours_with_its_split_and_the_commands_for_the_rest(
     record = study(tmp_path, "grid", space="se_ratio_grid", split="clip (leaky)")
     for score in (0.6, 0.62):
         trained(record, [{"val_accuracy": score}], r=16)
+    page = record.folder / "report" / "report.html"
+    page.parent.mkdir()
+    page.write_text("")
     assert papers.main(["--spaces", str(SPACES), "--out", str(tmp_path)]) == 0
     text = capsys.readouterr().out
-    assert "0.610 [0.483, 0.737]" in text and "gtzan, split clip (leaky) (grid)" in text
+    assert "0.610 (0.600, 0.620)" in text and "gtzan, split clip (leaky) (grid)" in text
+    assert "shallow_cnn: Table II, gtzan, split 75/25 of the tracks of each genre" in text
     assert f"search.run {SPACES}/se_ratio_grid.yaml --profile paper --name se_ratio_grid-paper --out {tmp_path}" in text
     assert "modality=both clip_seconds=3 dropout=0.2: the paper prints 0.00 for a run that it did not finish" in text
+    assert f"report   {page.as_uri()}" in text
     assert text.splitlines()[-1] == "107 published figures, 0 of them with ours on the same dataset and metric"
 
 

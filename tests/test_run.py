@@ -1,19 +1,24 @@
 """The command line, end to end: real files, real Ray, real MLflow; and what it says to mistakes."""
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import numpy as np
 import pytest
 import soundfile
 
-from search.objectives import Objectives
-from search.record import Record
-from search.rerun import TIMES
+from search.record.lines import encoded
+from search.record.notes import WARM_START
+from search.record.ranking import pareto_front
+from search.record.record import Record
+from search.run import main, next_command, parsed
+from search.study.rerun import TIMES
 
 SR = 8000
 
@@ -85,15 +90,17 @@ class TestAWholeStudy:
     def test_the_json_says_what_came_out(self, finished):
         folder, _, result = finished
         assert list(result) == [
-            "study", "space", "dataset", "split", "trials", "complete", "stopped", "failed", "infeasible",
+            "study", "space", "dataset", "split", "trials", "complete", "paused", "stopped", "failed", "infeasible",
             "best", "front", "seconds", "out",
         ]  # fmt: skip
         assert (result["study"], result["space"], result["split"]) == ("tiny-001", "tiny", "artist")
-        assert result["trials"] == 6 == result["complete"] + result["stopped"]
+        assert result["trials"] == 6 == result["complete"] + result["paused"]
+        assert result["complete"] >= 3 and result["stopped"] == 0
         assert result["failed"] == result["infeasible"] == 0
         assert result["best"]["trial"] in [each["trial"] for each in result["front"]]
         assert Path(result["out"]) == folder / "runs" / "tiny-001"
         assert result["best"]["score"] > 0.5  # three tones in noise: a guess is 0.33
+        assert result["best"]["yaml"].startswith("params:\n  model: se_cnn\n  r: ")
 
     def test_one_value_goes_the_whole_way_from_yaml_to_mlflow(self, finished):
         folder, _, result = finished
@@ -115,8 +122,11 @@ class TestAWholeStudy:
         assert len(runs) == 7
         assert len(children) == 6
         states = [each.info.status for each in children]
-        assert states.count("FINISHED") == result["complete"]
-        assert states.count("KILLED") == result["stopped"]
+        assert states == ["FINISHED"] * 6
+        tags = [each.data.tags["state"] for each in children]
+        assert {state: tags.count(state) for state in ("complete", "paused")} == {
+            state: result[state] for state in ("complete", "paused")
+        }
         record = {f"trial-{t.number:03d}": t for t in Record.open(folder / "runs" / "tiny-001").trials()}
         for each in children:
             trial = record[each.info.run_name]
@@ -146,6 +156,7 @@ class TestAWholeStudy:
         folder, _, _ = finished
         assert "test_" not in (folder / "runs" / "tiny-001" / "record.log").read_text()
 
+    @pytest.mark.usefixtures("shared_ray")
     def test_resumed_when_finished_it_prints_the_same_and_trains_nothing(self, finished):
         folder, done, _ = finished
         before = (folder / "runs" / "tiny-001" / "record.log").stat().st_size
@@ -154,6 +165,7 @@ class TestAWholeStudy:
         after = (folder / "runs" / "tiny-001" / "record.log").stat().st_size
         assert after - before < 2000  # the header once more, no trial
 
+    @pytest.mark.usefixtures("shared_ray")
     def test_its_results_start_another_study(self, finished):
         folder, _, _ = finished
         arguments = ["tiny.yaml", "--name", "warm", "--trials", "1", "--offline"]
@@ -161,7 +173,7 @@ class TestAWholeStudy:
         assert warm.returncode == 0, warm.stderr
         assert "warm start: 6 of 6 results of tiny-001 can be used" in warm.stderr
         assert "lacks 2 runs; send them: python -m search.tracking sync warm" in warm.stdout
-        note = Record.open(folder / "runs" / "warm").notes()["warm_start"]
+        note = Record.open(folder / "runs" / "warm").noted(WARM_START)
         assert len(note["results"]) == 6
 
     def test_a_trial_of_it_that_is_run_again_scores_the_same(self, finished):
@@ -177,7 +189,8 @@ class TestAWholeStudy:
         shutil.copytree(folder / "runs" / "tiny-001", folder / "runs" / "forged")
         journal = folder / "runs" / "forged" / "record.log"
         score = Record.open(folder / "runs" / "forged").trial(0).epochs[0]["val_loss"]
-        journal.write_text(journal.read_text().replace(repr(score), repr(score + 1e-9), 1))
+        forged = map(json.loads, journal.read_text().replace(repr(score), repr(score + 1e-9), 1).splitlines())
+        journal.write_bytes(b"".join(encoded({key: log[key] for key in log if key != "crc32"}) for log in forged))
         again = run("--rerun", "forged/0", cwd=folder)
         assert again.returncode == 1
         assert again.stdout.splitlines()[0].endswith(f": val_loss {score + 1e-9!r} then, {score!r} now")
@@ -190,6 +203,7 @@ class TestAWholeStudy:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("shared_ray")
 def test_a_trial_that_is_run_again_scores_the_same(space, tmp_path):
     """Warm actors and fresh ones: the same params and seed give the same scores, bit for bit."""
     text = space.read_text().replace("r: {uniform: [2, 16]}", "r: {grid: [4.0, 8.0]}\n  seed: {grid: [0, 1]}")
@@ -208,6 +222,7 @@ def test_a_trial_that_is_run_again_scores_the_same(space, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("shared_ray")
 def test_a_study_that_cannot_succeed_exits_1_and_says_why(space, tmp_path):
     growing = ["params.optimizer=sgd", "params.lr=10.0", "params.weight_decay=1.0"]  # each step: weights times -9
     done = run(space, *(argument for each in growing for argument in ("--set", each)), cwd=tmp_path)
@@ -216,20 +231,22 @@ def test_a_study_that_cannot_succeed_exits_1_and_says_why(space, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("shared_ray")
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--data", "nothing-here"], "error: no dataset 'nothing-here': neither a folder"),
+        (["--data", "nothing-here", "--address", "local"], "error: no dataset 'nothing-here': neither a folder"),
         (["--set", "data.split=fault_filtered"], "fault_filtered"),
         (["--set", "params.clip_seconds=30.0"], "error: clip_seconds must be <= 2.0 (the tracks' length), got 30"),
         (["--tracking-uri", "http://127.0.0.1:9"], "error: MLflow at http://127.0.0.1:9 cannot be used"),
     ],
 )
-def test_a_mistake_that_only_the_data_can_show_is_one_line(space, tmp_path, arguments, line):
-    done = run(space, *arguments, cwd=tmp_path)
-    assert done.returncode == 2, done.stderr
-    assert line in done.stderr.splitlines()[-1]
-    assert "Traceback" not in done.stderr
+def test_a_mistake_that_only_the_data_can_show_is_one_line(space, tmp_path, capsys, monkeypatch, arguments, line):
+    monkeypatch.chdir(tmp_path)
+    assert main([str(space), *arguments]) == 2
+    error_text = capsys.readouterr().err
+    assert line in error_text.splitlines()[-1]
+    assert "Traceback" not in error_text
 
 
 @pytest.mark.parametrize(
@@ -241,12 +258,18 @@ def test_a_mistake_that_only_the_data_can_show_is_one_line(space, tmp_path, argu
         ),
         (["--profile", "papr"], "papr"),
         (["--trials", "0"], "error: --trials must be >= 1, got 0"),
+        (["--name", ""], "error: argument --name: the name of a study has 1 to 100 letters, digits, spaces and "),
+        (["--name", "../x"], "got '../x' (see python -m search.run --help)"),
+        (["--out", ""], "error: argument --out: must be a folder, got '' (see "),
+        (["--data", b"\xff"], "error: '\\udcff' is no text in UTF-8"),
+        (["--profile", "x" * 5000], " ... x"),
     ],
 )
 def test_a_mistake_of_the_command_line_is_one_line_before_anything_heavy_is_imported(space, tmp_path, arguments, line):
     code = (
-        "import sys; from search.run import main; status = main(sys.argv[1:]); "
-        "print({'torch', 'ray', 'optuna', 'mlflow'} & set(sys.modules)); sys.exit(status)"
+        "import atexit, sys; from search.run import main; "
+        "atexit.register(lambda: print({'torch', 'ray', 'optuna', 'mlflow'} & set(sys.modules))); "
+        "sys.exit(main(sys.argv[1:]))"
     )
     command = [sys.executable, "-c", code, str(space), *arguments]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
@@ -257,6 +280,7 @@ def test_a_mistake_of_the_command_line_is_one_line_before_anything_heavy_is_impo
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("shared_ray")
 def test_a_space_that_says_everything_runs(music, tmp_path):
     text = (Path(__file__).parent / "everything.yaml").read_text()
     (tmp_path / "everything.yaml").write_text(text.replace("DATASET", str(music)))
@@ -276,7 +300,7 @@ def test_a_space_that_says_everything_runs(music, tmp_path):
         assert trial.last["val_accuracy_mean2"] == sum(epoch["val_accuracy"] for epoch in trial.epochs) / 2
     front = {each["trial"] for each in json.loads(done.stdout.splitlines()[-1])["front"]}
     assert front == {
-        t.number for t in Objectives.of(Record.open(tmp_path / "runs/everything-001").header).front(trials)
+        t.number for t in pareto_front(trials, Record.open(tmp_path / "runs/everything-001").header.objectives)
     }
     assert len({t.network for t in trials}) == 4  # folds and seeds are repeats of one network
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/runs/mlflow.db")
@@ -293,5 +317,18 @@ def test_a_dry_run_starts_nothing(space, tmp_path):
     done = run(space, "--dry-run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "runs").exists()
-    for word in ("uniform [2, 16]", "networks: 8", "weights", "plan: ", "hours"):
+    for word in ("uniform [2, 16]", "networks: 8", "weights", "plan: ", "for an epoch of"):
         assert word in done.stdout
+
+
+def test_the_command_to_go_on_lacks_what_holds_for_one_start_and_names_what_another_shell_may_lack(monkeypatch):
+    monkeypatch.setenv("MGC_STORAGE", "s3://bucket/studies")
+    words = ["my space.yaml", "--max-hours", "2", "--name", "a", "--json", "--set", "params.r=4", "--out", "my runs"]
+    args = parsed(words)
+    outcome = SimpleNamespace(interrupted=True, tracking_uri="sqlite:///x.db", record=SimpleNamespace(name="a"))
+    command = shlex.split(next_command(outcome, args))
+    assert command[:4] == ["python", "-m", "search.run", "my space.yaml"]
+    again = parsed(command[3:])
+    assert (again.resume, again.out, again.set) == ("a", Path("my runs"), ["params.r=4"])
+    assert (again.max_hours, again.name, again.json) == (None, None, False)
+    assert command[command.index("--storage") + 1] == "s3://bucket/studies"

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import stats as scipy_stats
+from scipy.special import expit, logit
 
 from search.stats import Interval, difference, over_both, over_seeds, over_tracks, verdict
 
@@ -11,14 +12,39 @@ def test_the_interval_over_seeds_is_scipys():
     values = [0.61, 0.58, 0.66, 0.63, 0.60]
     mean, error = np.mean(values), scipy_stats.sem(values)
     low, high = scipy_stats.t.interval(0.95, len(values) - 1, loc=mean, scale=error)
-    found = over_seeds(values)
+    found = over_seeds(values, is_share=False)
     assert (found.mean, found.low, found.high) == pytest.approx((mean, low, high))
 
 
+def test_the_interval_of_a_share_is_that_of_its_log_odds():
+    values = [0.61, 0.58, 0.66, 0.63, 0.60]
+    mean, error = np.mean(values), scipy_stats.sem(values)
+    ends = scipy_stats.t.interval(0.95, len(values) - 1, loc=logit(mean), scale=error / (mean * (1 - mean)))
+    found = over_seeds(values)
+    assert (found.mean, found.low, found.high) == pytest.approx((mean, *expit(ends)))
+
+
+@pytest.mark.parametrize("values", [[0.0, 0.0, 0.0, 0.0, 1.0], [0.99, 1.0, 1.0, 1.0, 1.0], [0.0, 1.0, 0.5, 0.9, 0.1]])
+def test_no_interval_of_a_share_reaches_beyond_0_and_1(values):
+    found = over_seeds(values)
+    assert 0 < found.low < found.mean < found.high < 1
+
+
+def test_a_share_that_never_varies_has_no_width():
+    assert [str(over_seeds([value] * 5)) for value in (0.0, 1.0)] == ["0.000 [0.000, 0.000]", "1.000 [1.000, 1.000]"]
+
+
+@pytest.mark.parametrize("number", [2, 4])
+def test_of_fewer_than_five_trainings_the_scores_are_shown_and_no_interval(number):
+    found = over_seeds([0.75, 0.65, 0.7, 0.7][:number])
+    assert not found.is_known
+    assert str(found) == {2: "0.700 (0.650, 0.750)", 4: "0.700 (0.650, 0.700, 0.700, 0.750)"}[number]
+
+
 def test_known_numbers_of_a_textbook_interval():
-    """Mean 10, deviation 2, n = 4: 10 +/- 3.182 * 2 / 2."""
-    values = np.array([-1.5, -0.5, 0.5, 1.5]) / np.std([-1.5, -0.5, 0.5, 1.5], ddof=1) * 2 + 10
-    assert over_seeds(values).low == pytest.approx(10 - 3.1824, abs=1e-4)
+    """Mean 10, deviation 2, n = 5: 10 +/- 2.7764 * 2 / sqrt(5)."""
+    values = np.array([-2, -1, 0, 1, 2]) / np.std([-2, -1, 0, 1, 2], ddof=1) * 2 + 10
+    assert over_seeds(values, is_share=False).low == pytest.approx(10 - 2.48333, abs=1e-4)
 
 
 def test_one_training_has_no_interval_over_seeds():
@@ -76,7 +102,7 @@ def test_pairing_takes_the_difficulty_of_tracks_out():
 
 def test_what_an_interval_says():
     assert verdict("a", "b", Interval(mean=0.0, low=-0.02, high=0.02)) == (
-        "no difference at 95 % between a and b: +0.0 points [-2.0, +2.0]"
+        "no difference shown at 95 % between a and b: +0.0 points [-2.0, +2.0]"
     )
     assert verdict("a", "b", Interval(mean=0.03, low=0.01, high=0.05)).startswith("a is better than b: +3.0 points")
     assert "cannot tell" in verdict("a", "b", over_seeds([0.1]))

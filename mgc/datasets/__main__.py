@@ -1,36 +1,39 @@
-"""`python -m mgc.datasets`: the command line for datasets and the cache, and nothing else."""
+"""`python -m mgc.datasets`: the command line for datasets and for the cache."""
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
 from mgc import cache
-from mgc.config import ConfigError
-from mgc.datasets import data_dir, info, open_dataset
+from mgc import dataset_info as info
+from mgc.command import Parser, exit_code
+from mgc.datasets.dataset import data_dir
 from mgc.datasets.download import download
-from mgc.datasets.sources import SOURCES, source
+from mgc.datasets.registry import SOURCES, names_here, open_dataset, source
 from mgc.datasets.verify import verify
+from mgc.texts import printable
+
+LONGEST_LINE = 10_000
+"""Characters that a line of a table may have."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the status is 1 if `verify` finds anything wrong, 2 for a mistake or a failed download."""
-    given = _parser().parse_args(arguments)
-    try:
-        status: int = given.run(given)
-        return status
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; what has come is kept, the same command goes on there", file=sys.stderr)
-        return 130
+    """Run one command; returns 1 if `verify` finds a fault, 2 for a mistake or a failed download."""
+    options = _parser().parse_args(arguments)
+    interrupted = "interrupted; what was downloaded is kept, and the same command goes on from there"
+    return exit_code(lambda: int(options.run(options)), interrupted=interrupted)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m mgc.datasets", description="Datasets, and the cache.")
+def _parser() -> Parser:
+    parser = Parser(prog="python -m mgc.datasets", description="Datasets, and the cache.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser("list", help="the datasets that there are and that can be downloaded")
     command.set_defaults(run=_list)
@@ -44,9 +47,16 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("dataset", metavar="NAME|DIR")
     command.set_defaults(run=_info)
     command = commands.add_parser("cache", help="show what is cached; prune what is unused")
-    command.add_argument("--prune", type=float, metavar="DAYS", help="remove what was unused for so many days; 0: all")
+    command.add_argument("--prune", type=_days, metavar="DAYS", help="remove what was unused for so many days; 0: all")
     command.set_defaults(run=_cache)
     return parser
+
+
+def _days(text: str) -> float:
+    """A number of days, from 0 on."""
+    if not 0 <= (days := float(text)) < math.inf:
+        raise argparse.ArgumentTypeError(f"must be >= 0, got {text}")
+    return days
 
 
 def _list(_: argparse.Namespace) -> int:
@@ -55,33 +65,32 @@ def _list(_: argparse.Namespace) -> int:
     for each in SOURCES.values():
         here = "here" if (data_dir() / each.name).is_dir() else f"download, {each.num_bytes / 1e9:.1f} GB"
         rows.append((each.name, here, each.about))
-    others = sorted(path.name for path in data_dir().glob("[!.]*") if path.name not in SOURCES)
-    rows += [(name, "here", "") for name in others]
+    rows += [(name, "here", "") for name in names_here() if name not in SOURCES]
     _print_table(rows)
     return 0
 
 
-def _download(given: argparse.Namespace) -> int:
-    wanted = source(given.name)
-    print(f"{wanted.name}: {wanted.about}\nterms: {wanted.terms}", file=sys.stderr)
-    print(download(wanted))
+def _download(options: argparse.Namespace) -> int:
+    selected = source(options.name)
+    print(f"{selected.name}: {selected.about}\nterms: {selected.terms}", file=sys.stderr)
+    print(download(selected))
     return 0
 
 
-def _verify(given: argparse.Namespace) -> int:
-    verdict = verify(given.dataset)
+def _verify(options: argparse.Namespace) -> int:
+    verdict = verify(options.dataset)
     compared = f", {verdict.num_compared} of them by checksum" if verdict.num_compared else ""
     if verdict.faults:
         _print_table([("file", "what is wrong"), *((fault.file, fault.what) for fault in verdict.faults)])
     for fact, ids in verdict.remarks.items():
-        print(f"known: {len(ids)} {fact}:")
+        print(f"{len(ids)} {'track' if len(ids) == 1 else 'tracks'} {fact}:")
         print(textwrap.fill(", ".join(ids), 116, initial_indent="  ", subsequent_indent="  "))
     print(f"{verdict.num_files} files checked{compared}: {len(verdict.faults) or 'no'} faults")
     return 1 if verdict.faults else 0
 
 
-def _info(given: argparse.Namespace) -> int:
-    dataset = open_dataset(given.dataset)
+def _info(options: argparse.Namespace) -> int:
+    dataset = open_dataset(options.dataset)
     genres = info.genres(dataset)
     hours, artists = sum(genre.hours for genre in genres), len({t.artist for t in dataset.tracks if t.artist})
     print(f"{dataset.name}: {len(dataset.tracks)} tracks, {hours:.2f} h, digest {dataset.digest}")
@@ -112,8 +121,8 @@ def _print_splits(splits: Iterable[info.SplitInfo]) -> None:
     _print_table(rows)
 
 
-def _cache(given: argparse.Namespace) -> int:
-    removed = cache.prune(given.prune) if given.prune is not None else []
+def _cache(options: argparse.Namespace) -> int:
+    removed = cache.prune(options.prune) if options.prune is not None else []
     if removed:
         print(f"removed {len(removed)} entries, {_megabytes(removed)} MB")
     left = cache.entries()
@@ -129,11 +138,16 @@ def _megabytes(entries: Iterable[cache.Entry]) -> str:
 
 
 def _print_table(rows: Sequence[Sequence[object]]) -> None:
-    """Columns as wide as their cells; names that are no text of this terminal are escaped."""
-    cells = [[str(cell).encode(errors="backslashreplace").decode() for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
-    for row in cells:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    """Print columns as wide as their cells, however long a line gets: no file's name is cut off.
+
+    Bytes of a name that are no text are escaped.
+    """
+    table = Table.grid(padding=(0, 2))
+    for _ in rows[0]:
+        table.add_column(no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(printable(str(cell))) for cell in row))
+    Console(width=LONGEST_LINE).print(table)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A public dataset from the web to its place under $MGC_DATA: fetched, checked, unpacked; there whole or not at all."""
+"""Downloads a public dataset into $MGC_DATA: fetches, checks and unpacks it. It appears there whole or not at all."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ from functools import partial
 from pathlib import Path
 
 from mgc.cache import built
-from mgc.datasets import DatasetError, contents, data_dir
+from mgc.datasets.dataset import DatasetError, data_dir
 from mgc.datasets.sources import Archive, Source
 from mgc.datasets.transfer import TransferError, fetch
+from mgc.reading import file_hash, open_regular
 
 CHECKSUMS = ".checksums"
 """File of a downloaded dataset with the hash and name of each of its files, one a line."""
 
 
 def download(source: Source, *, progress: bool = True) -> Path:
-    """The folder of this dataset, downloaded where it is not there yet. Raises DatasetError; what has come is kept."""
+    """Download this dataset unless it is there; returns its folder.
+
+    Raises DatasetError, and keeps what has been transferred for the next attempt.
+    """
     return built(data_dir() / source.name, partial(_install, source, progress))
 
 
@@ -32,7 +36,7 @@ def _install(source: Source, progress: bool, target: Path) -> None:
         unpacked = downloads / "unpacked"
         shutil.rmtree(unpacked, ignore_errors=True)
         for archive in source.archives:
-            path = _fetched(archive, downloads, progress)
+            path = _fetch_archive(archive, downloads, progress)
             _unpack(path, unpacked)
         root = unpacked / source.inside
         if not root.is_dir():
@@ -44,18 +48,19 @@ def _install(source: Source, progress: bool, target: Path) -> None:
         raise DatasetError(f"{error.filename or downloads}: cannot be written: {error.strerror}", "dataset") from None
 
 
-def _fetched(archive: Archive, folder: Path, progress: bool) -> Path:
+def _fetch_archive(archive: Archive, folder: Path, progress: bool) -> Path:
     return fetch(
         archive.urls,
         folder / archive.file,
         algorithm=archive.algorithm,
         checksum=archive.checksum,
+        most_bytes=archive.most_bytes,
         progress=progress,
     )
 
 
 def _check_space(source: Source, folder: Path) -> None:
-    """Raise a DatasetError unless the archives and what comes out of them have room beside each other."""
+    """Raise a DatasetError unless the disk has room for the archives and for their content at the same time."""
     here = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
     needed = sum(archive.num_bytes + archive.unpacked_bytes for archive in source.archives) - here
     free = shutil.disk_usage(folder).free
@@ -68,7 +73,7 @@ def _check_space(source: Source, folder: Path) -> None:
 
 
 def _unpack(path: Path, folder: Path) -> None:
-    """Unpack a .zip or .tar.gz; names that lead out of the folder are refused or made harmless by Python."""
+    """Unpack a .zip or .tar.gz. Python refuses names that lead out of the folder, or makes them harmless."""
     try:
         if path.suffix == ".zip":
             with zipfile.ZipFile(path) as archive:
@@ -82,14 +87,15 @@ def _unpack(path: Path, folder: Path) -> None:
 
 def _write_checksums(root: Path) -> None:
     files = sorted(path for path in root.rglob("*") if path.is_file())
-    lines = (f"{contents.file_hash(path)}  {path.relative_to(root).as_posix()}\n" for path in files)
+    lines = (f"{file_hash(path)}  {path.relative_to(root).as_posix()}\n" for path in files)
     (root / CHECKSUMS).write_text("".join(lines))
 
 
-def known_checksums(root: Path) -> dict[Path, str]:
-    """The hash of each file as it was downloaded; empty for a folder that came another way."""
+def recorded_checksums(root: Path) -> dict[Path, str]:
+    """The hash of each file as it was downloaded; empty for a folder that was not downloaded."""
     try:
-        lines = (root / CHECKSUMS).read_text().splitlines()
+        with open_regular(root / CHECKSUMS) as file:
+            lines = os.fsdecode(file.read()).splitlines()
     except OSError:
         return {}
     return {root / name: digest for digest, _, name in (line.partition("  ") for line in lines)}

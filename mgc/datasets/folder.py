@@ -1,31 +1,41 @@
-"""A folder tree `<genre>/<file>` of audio files, and the table that may name its artists. Decodes nothing.
+"""A folder tree `<genre>/<file>` of audio files, and the optional table of its artists. Decodes nothing.
 
-An optional `tracks.csv` beside the genre folders has the columns `path` (as `<genre>/<file>`), `genre`, `artist`;
-others are ignored. A track's id is its path without the suffix, with it where two files differ in nothing else.
+The table is `tracks.csv` beside the genre folders, with the columns `path` (as `<genre>/<file>`), `genre`, `artist`;
+other columns are ignored. A track's id is its path without the suffix; where two files differ only in the suffix, their
+ids have it.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mgc.audio import AUDIO_SUFFIXES
-from mgc.datasets import Dataset, DatasetError, Track, contents, dataset_of, gtzan
+from mgc.datasets import contents
+from mgc.datasets.dataset import Dataset, DatasetError, Track, dataset_of
+from mgc.reading import NotRegularError, file_hash, open_regular
 
 TABLE = "tracks.csv"
 
 EMPTY = "empty"
 UNREADABLE = "cannot be read"
+IRREGULAR = "not a regular file"
+
+
+def root_of(path: Path) -> Path | None:
+    """The path itself if it is a folder, else None."""
+    return path if path.is_dir() else None
 
 
 def read(root: Path, *, name: str | None = None) -> Dataset:
-    """The dataset in this folder; files that are empty or cannot be read are left out with a note."""
+    """The dataset in this folder. Files that are empty, cannot be read or are pipes are left out, with a note."""
     root = root.absolute()
     files = sorted(audio_files(root))
-    hashes = contents.hashes(files, of=root, hash_one=contents.file_hash)
+    hashes = contents.hashes(files, of=root, hash_one=file_hash)
     faults = {path: fault for path in files if (fault := _fault(path, hashes[path]))}
     usable = {path.relative_to(root).as_posix(): path for path in files if path not in faults}
     if not usable:
@@ -41,12 +51,12 @@ def read(root: Path, *, name: str | None = None) -> Dataset:
         )
         for file, path in usable.items()
     )
-    notes = [*_left_out(root, faults), *notes]
-    return dataset_of(name or root.name, gtzan.with_artists(tracks), notes=notes)
+    notes = [*_fault_notes(root, faults), *notes]
+    return dataset_of(name or root.name, tracks, notes=notes)
 
 
 def audio_files(root: Path) -> Iterator[Path]:
-    """What looks like audio in the genre folders, hidden names excepted; links that lead nowhere are among it."""
+    """The files in the genre folders that have an audio suffix, also broken links; hidden files are left out."""
     for genre in _listed(root):
         if genre.is_dir():
             yield from (path for path in _listed(genre) if path.suffix.lower() in AUDIO_SUFFIXES)
@@ -55,18 +65,20 @@ def audio_files(root: Path) -> Iterator[Path]:
 def _listed(folder: Path) -> list[Path]:
     try:
         return [Path(entry.path) for entry in os.scandir(folder) if not entry.name.startswith(".")]
-    except OSError:  # a folder that may not be read has nothing for us
+    except OSError:  # without the right to read it a folder counts as empty
         return []
 
 
 def _fault(path: Path, content: str | OSError) -> str | None:
-    """Why a file cannot be used, as far as can be told without decoding it."""
+    """Why a file cannot be used, without decoding it; None if it looks usable."""
+    if isinstance(content, NotRegularError):
+        return IRREGULAR
     if isinstance(content, OSError) or not os.access(path, os.R_OK):
         return UNREADABLE
     return EMPTY if path.stat().st_size == 0 else None
 
 
-def _left_out(root: Path, faults: Mapping[Path, str]) -> Iterator[str]:
+def _fault_notes(root: Path, faults: Mapping[Path, str]) -> Iterator[str]:
     for fault, count in Counter(faults.values()).items():
         first = next(path for path in faults if faults[path] == fault)
         yield f"{count} {'file' if count == 1 else 'files'} left out: {fault} (first {str(first.relative_to(root))!r})"
@@ -84,29 +96,56 @@ def _track_ids(names: Iterable[str]) -> dict[str, str]:
 
 
 def _artists(table: Path, names: Iterable[str]) -> tuple[dict[str, str], list[str]]:
-    """Name of a file -> its artist, as far as the table tells, and a note where it lists files that are not there."""
-    if not table.is_file():
+    """Name of a file -> its artist, where the table has one; and a note if the table lists files that are not there.
+
+    Raises DatasetError for a table that is there and cannot be used: without artists a split would leak.
+    """
+    if not os.path.lexists(table):
         return {}, []
-    rows = dict(_rows(table))
+    rows: dict[str, str] = {}
+    for line, name, artist in _rows(table):
+        if rows.setdefault(name, artist) != artist:
+            raise DatasetError(
+                f"{table}:{line}: {name!r} is listed twice, with the artists {rows[name]!r} and {artist!r}", "dataset"
+            )
     absent = rows.keys() - set(names)
     notes = [f"{TABLE} lists {len(absent)} files that are not used (first {min(absent)!r})"] if absent else []
     return {name: artist for name, artist in rows.items() if artist}, notes
 
 
-def _rows(table: Path) -> Iterator[tuple[str, str]]:
-    """Path and artist of every row, the artist '' where the table has none."""
+def _rows(table: Path) -> Iterator[tuple[int, str, str]]:
+    """The line, path and artist of every row, the artist '' where the table has none."""
     try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            if missing := {"path", "artist"} - set(reader.fieldnames or ()):
-                raise DatasetError(f"{table}: column {' and '.join(sorted(missing))} is missing", "dataset")
-            for row in reader:
-                name, folder = row["path"].removeprefix("./"), row["path"].removeprefix("./").partition("/")[0]
-                if row.get("genre") not in (None, "", folder):
-                    raise DatasetError(
-                        f"{table}:{reader.line_num}: genre must be its folder's name {folder!r}, got {row['genre']!r}",
-                        "dataset",
-                    )
-                yield name, (row["artist"] or "").strip()
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        with io.TextIOWrapper(open_regular(table), encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)  # otherwise a quote that is not closed takes in all later rows
+            header = next(reader, [])
+            if fault := _fault_of_header(header):
+                raise DatasetError(f"{table}: {fault}", "dataset")
+            for cells in filter(None, reader):  # a blank line has no cells
+                if fault := _fault_of_row(header, cells):
+                    raise DatasetError(f"{table}:{reader.line_num}: {fault}", "dataset")
+                row = dict(zip(header, cells, strict=True))
+                yield reader.line_num, row["path"].removeprefix("./"), row["artist"].strip()
+    except OSError as error:
+        raise DatasetError(f"{table}: cannot be read: {error.strerror}", "dataset") from None
+    except (UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{table}: cannot be read: {error}", "dataset") from None
+
+
+def _fault_of_header(header: Sequence[str]) -> str | None:
+    """What is wrong with the names of the table's columns, None if nothing is."""
+    if missing := {"path", "artist"} - set(header):
+        return f"column {' and '.join(sorted(missing))} is missing"
+    twice = [column for column in ("path", "genre", "artist") if header.count(column) > 1]
+    return f"column {twice[0]} is there twice" if twice else None
+
+
+def _fault_of_row(header: Sequence[str], cells: Sequence[str]) -> str | None:
+    """What is wrong with a row of the table, None if nothing is."""
+    if len(cells) != len(header):
+        return f"must have {len(header)} cells, as the first line has, got {len(cells)} (quote a cell with a comma)"
+    row = dict(zip(header, cells, strict=True))
+    folder = row["path"].removeprefix("./").partition("/")[0]
+    if row.get("genre") not in (None, "", folder):
+        return f"genre must be its folder's name {folder!r}, got {row['genre']!r}"
+    return None

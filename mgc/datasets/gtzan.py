@@ -1,83 +1,157 @@
 """GTZAN (Tzanetakis and Cook 2002): 1000 excerpts of 30 s, 100 of each of ten genres, mono, 16 bit, 22,050 Hz.
 
-It names no artists and has known faults: exact repetitions, distortion, wrong labels (Sturm 2013). Two lists that
-others published about it come with this package; its audio does not, for it has no license.
-- data/gtzan_artists.csv: an artist's number for 948 tracks, after Sturm's catalog (Foleis and Tavares 2020). The 52
-  tracks without one are exact repetitions or distorted beyond recognition.
-- data/gtzan_fault_filtered/: the fault-filtered split of Kereliuk et al. 2015: 443 train, 197 validation, 290 test, 70
-  excluded. By the list above artist 138 stands in train (two tracks) and test (one); otherwise no artist does.
+It has no license, so its audio does not come with this package; mgc.datasets.gtzan_lists has what others published
+about its tracks. Checksums are those that mirdata 1.0.0 publishes (mirdata/datasets/gtzan_genre.py). Its first home,
+opihi.cs.uvic.ca, is often down; huggingface.co has the same archive, and the checksum decides, not the address.
 """
 
 from __future__ import annotations
 
-import csv
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
-from mgc.datasets import Dataset, DatasetError, Track, dataset_of
+from mgc.audio import header
+from mgc.datasets import contents, folder
+from mgc.datasets.dataset import Dataset, DatasetError, Track, data_dir, dataset_of
+from mgc.datasets.gtzan_lists import GENRES, gtzan_id, lengths, with_artists
+from mgc.datasets.sources import Archive, Source
 
-GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
+NAME = "gtzan"
 
-BROKEN_IN_COPIES = "jazz.00054"
-"""No audio in the copy that Kaggle spreads."""
+PREFIX = "gtzan:"
+"""Before a folder, an .npz or a bucket: with it the user says that it is a copy of GTZAN."""
 
-_DATA = files("mgc.datasets") / "data"
-_ID = re.compile(rf"(?:.*/)?((?:{'|'.join(GENRES)})\.\d{{5}})(?:\.\w+)?")
+SR = 22_050
+
+MANY = 20
+SHARE = 0.9
+"""A dataset of at least so many tracks with GTZAN's names is GTZAN if this share of them has GTZAN's lengths."""
+
+_TERMS = "no license is known: for research at your own judgment, not to be passed on"
+
+SOURCE = Source(
+    name="gtzan",
+    about="1000 tracks of 30 s, 10 genres (Tzanetakis and Cook 2002)",
+    terms=_TERMS,
+    archives=(
+        Archive(
+            file="genres.tar.gz",
+            urls=(
+                "https://huggingface.co/datasets/marsyas/gtzan/resolve/main/data/genres.tar.gz",
+                "http://opihi.cs.uvic.ca/sound/genres.tar.gz",
+            ),
+            algorithm="md5",
+            checksum="5b3d6dddb579ab49814ab86dba69e7c7",
+            num_bytes=1_230_000_000,
+            unpacked_bytes=1_330_000_000,
+        ),
+    ),
+    inside="genres",
+)
+
+MINI_SOURCE = Source(
+    name="gtzan_mini",
+    about="100 tracks of GTZAN, 10 per genre; to be split by track, some genres are by one artist",
+    terms=_TERMS,
+    archives=(
+        Archive(
+            file="gtzan_mini.zip",
+            urls=("https://github.com/TempoBeatDownbeat/gtzan_mini/archive/refs/heads/main.zip",),
+            algorithm="md5",
+            checksum="44f7f23af8363d96c59663a987f29a4c",
+            num_bytes=125_000_000,
+            unpacked_bytes=133_000_000,
+        ),
+    ),
+    inside="gtzan_mini-main/genres",
+)
+"""Once downloaded it is opened by its name as any folder under $MGC_DATA."""
 
 
-def gtzan_id(track_id: str) -> str | None:
-    """GTZAN's own id in a track id or file name, None where there is none.
-
-    >>> gtzan_id("blues/blues.00000"), gtzan_id("jazz/jazz.00099.wav"), gtzan_id("blues/track 7")
-    ('blues.00000', 'jazz.00099', None)
-    """
-    found = _ID.fullmatch(track_id)
-    return found and found[1]
+def open_gtzan(*, progress: bool = True, make: bool = True) -> Dataset:
+    """GTZAN under $MGC_DATA; with `make=False`, where it is not there, what it would hold."""
+    if not make and not (data_dir() / NAME).is_dir():
+        return nominal()
+    return as_gtzan(folder.read(path(), name=NAME))
 
 
-@cache
-def artists() -> Mapping[str, str]:
-    """GTZAN id -> artist, for the 948 tracks that have one."""
-    rows = csv.DictReader((_DATA / "gtzan_artists.csv").read_text().splitlines())
-    return {row["track_id"]: f"gtzan-{row['artist_id']}" for row in rows if row["artist_id"]}
-
-
-@cache
-def fault_filtered() -> Mapping[str, str]:
-    """GTZAN id -> train, validation, test or excluded."""
-    parts = {"train": "train", "valid": "validation", "test": "test", "excluded": "excluded"}
-    lists = {part: (_DATA / "gtzan_fault_filtered" / f"{name}.txt").read_text().split() for name, part in parts.items()}
-    return {str(gtzan_id(name)): part for part, names in lists.items() for name in names}
-
-
-def with_artists(tracks: Iterable[Track]) -> list[Track]:
-    """The tracks, with GTZAN's artist where a track has none and bears one of GTZAN's ids."""
-    return [track if track.artist else replace(track, artist=_artist(track.track_id)) for track in tracks]
-
-
-def _artist(track_id: str) -> str | None:
-    own_id = gtzan_id(track_id)
-    return artists().get(own_id) if own_id else None
+def path() -> Path:
+    """The folder of GTZAN's genres under $MGC_DATA. Raises DatasetError where it is not there."""
+    return genres_folder(data_dir() / NAME)
 
 
 def nominal() -> Dataset:
-    """What the dataset holds, for an estimate where it is not."""
+    """The dataset without its files, for an estimate on a machine that does not have it."""
     ids = [(genre, f"{genre}.{number:05}") for genre in GENRES for number in range(100)]
     tracks = with_artists(Track(track_id=f"{genre}/{each}", genre=genre, artist=None, path=None) for genre, each in ids)
-    return dataset_of("gtzan", tracks, notes=["not on this machine: estimated for 1000 tracks of 30 s"])
+    return dataset_of(NAME, tracks, is_gtzan=True, notes=["not on this machine: estimated for 1000 tracks of 30 s"])
 
 
 def genres_folder(root: Path) -> Path:
-    """Where the genre folders lie in an unpacked copy; its archives have them one or two levels down."""
-    for path in (root, root / "genres", root / "genres_original", root / "Data" / "genres_original"):
-        if all((path / genre).is_dir() for genre in GENRES):
-            return path
+    """The folder that holds the genres' folders in an unpacked copy; archives have it one or two levels down."""
+    for folder_ in (root, root / "genres", root / "genres_original", root / "Data" / "genres_original"):
+        if all((folder_ / genre).is_dir() for genre in GENRES):
+            return folder_
     raise DatasetError(
         f"GTZAN is not in {root}: run python -m mgc.datasets download gtzan, "
         "or set MGC_DATA to the folder that holds gtzan",
         "dataset",
     )
+
+
+# --- which datasets are GTZAN -----------------------------------------------------------------------------------------
+
+
+def as_gtzan(dataset: Dataset, why: str = "by its name") -> Dataset:
+    """The dataset as GTZAN, with GTZAN's artists where it names none, and a note. DatasetError where no track is named
+    as one of GTZAN's.
+    """
+    if not _named(dataset):
+        raise DatasetError(f"no track of {dataset.name} has a name of GTZAN's, such as blues.00000", "dataset")
+    return dataset_of(
+        dataset.name,
+        with_artists(dataset.tracks),
+        is_gtzan=True,
+        own_split=dataset.own_split,
+        precomputed=dataset.precomputed,
+        notes=[*dataset.notes, f"taken for GTZAN {why}: its published artists and faults are used"],
+    )
+
+
+def recognized(dataset: Dataset, spec: str) -> Dataset:
+    """The dataset that the user named `spec`, as GTZAN if its audio is: many tracks have GTZAN's names and lengths.
+
+    Names alone make no GTZAN, and a dataset that names artists itself is none. A note says what has been decided.
+    """
+    named = _named(dataset)
+    if len(named) < MANY or any(track.artist for track in dataset.tracks):
+        return dataset
+    num_same = sum(_have_published_lengths(named))
+    if num_same >= SHARE * len(named):
+        return as_gtzan(dataset, f"by the lengths of {num_same} of its {len(dataset.tracks)} tracks")
+    note = (
+        f"{len(named)} tracks are named like GTZAN's, but nothing shows that they are: its artists and faults are not "
+        f"used (if it is a copy of GTZAN, name it {PREFIX}{spec})"
+    )
+    return replace(dataset, notes=(*dataset.notes, note))
+
+
+def _named(dataset: Dataset) -> dict[str, Track]:
+    """The tracks that have GTZAN's ids, by these."""
+    return {own_id: track for track in dataset.tracks if (own_id := gtzan_id(track.track_id))}
+
+
+def _have_published_lengths(named: Mapping[str, Track]) -> list[bool]:
+    """Whether each track's file is as long as the track of GTZAN. A header is read again only if its file changes."""
+    paths = {own_id: track.path for own_id, track in named.items() if track.path is not None}
+    if not paths:
+        return []
+    some = next(iter(paths.values()))
+    found = contents.hashes(paths.values(), of=some.parents[1] / "lengths", hash_one=_length)
+    return [found[path] == f"{lengths().get(own_id)} at {SR} Hz" for own_id, path in paths.items()]
+
+
+def _length(path: Path) -> str:
+    about = header(path)
+    return "unknown" if about is None else f"{about.frames} at {about.samplerate} Hz"

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from mgc.config import ClipShape, ConfigError
+from mgc.config import ClipShape
+from mgc.errors import ConfigError
 from mgc.models.network import (
     Channels,
     ClipTooShortError,
@@ -52,8 +53,7 @@ PAPER: Mapping[str, Any] = {
     "lr": 1e-4,
 }
 LONGEST_SEARCHED = 4096
-"""Frames up to which a clip is sought that a network of timm takes."""
-
+"""The search for the shortest clip that a network of timm takes ends at so many frames."""
 
 SquarePools = Annotated[
     tuple[Side, ...], Field(description="rows and columns of the max-pool's window after each convolution")
@@ -109,7 +109,7 @@ class CNN3Config(NetworkConfig):
         )
 
     def _reader(self, maps: tuple[int, int, int]) -> tuple[nn.Module, int]:
-        """What turns the last maps (channels, rows, columns) into a vector for the dense layers, and its length."""
+        """The module that makes a vector of the last maps (channels, rows, columns), and the vector's length."""
         from torch import nn
 
         return nn.Flatten(), prod(maps)
@@ -167,12 +167,12 @@ class TimmConfig(NetworkConfig):
     @model_validator(mode="after")
     def _weights_to_start_from(self) -> Self:
         if self.weights is not None and not self.pretrained:
-            raise ValueError("weights needs pretrained: true, got false")
+            raise ConfigError("weights needs pretrained: true, got false", tied=("weights", "pretrained"))
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled by name: the classes of `timm/<name>` are made at run time."""
-        return restored, (self.name, self.model_dump())
+        return unpickle, (self.name, self.model_dump())
 
     @classmethod
     def timm_name(cls) -> str:
@@ -193,12 +193,12 @@ class TimmConfig(NetworkConfig):
         return self._around(network, shape, num_genres)
 
     def check_shape(self, shape: ClipShape) -> None:
-        """As for every network, but found out by trying: timm's do not say what they take."""
+        """As for every network, but by trying: timm's networks do not say which pictures they take."""
         super().check_shape(shape)
         reason = self._refusal(shape)
         if reason is None:
             return
-        frames = None if shape.picture else shortest_taken(self, shape)
+        frames = None if shape.picture else shortest_frames(self, shape)
         if frames is not None:
             raise ClipTooShortError(f"{self.name} needs clips of at least {frames} frames, got {shape.frames}", frames)
         raise ConfigError(
@@ -220,11 +220,11 @@ class TimmConfig(NetworkConfig):
         return None
 
     def _timm_head(self, num_genres: int) -> dict[str, Any]:
-        """What timm puts on top of the network."""
+        """timm's arguments for the layers on top of the network."""
         return {"num_classes": num_genres}
 
     def _around(self, network: Any, shape: ClipShape, num_genres: int) -> nn.Module:
-        """timm's network between the front end and what it does not have itself."""
+        """timm's network with the front end before it, and after it the layers that timm does not have."""
         from torch import nn
 
         from mgc.models.layers import FrontEnd
@@ -269,11 +269,11 @@ class EfficientNetB0GRUConfig(TimmConfig):
 
 @cache
 def timm_class(name: str) -> type[TimmConfig]:
-    """The config class of `timm/<name>`. Whether timm has such a network shows when it is first built or checked."""
+    """The config class of `timm/<name>`. A name that timm does not know is an error later: in a check or a build."""
     return type("TimmConfig", (TimmConfig,), {"name": name, "__module__": __name__, "__doc__": f"`{name}`."})
 
 
-def restored(name: str, fields: Mapping[str, Any]) -> TimmConfig:
+def unpickle(name: str, fields: Mapping[str, Any]) -> TimmConfig:
     """A pickled config of one of timm's networks."""
     named: dict[str, type[TimmConfig]] = {
         model.name: model for model in (EfficientNetB0Config, EfficientNetB0GRUConfig, VGG11Config)
@@ -281,20 +281,20 @@ def restored(name: str, fields: Mapping[str, Any]) -> TimmConfig:
     return (named.get(name) or timm_class(name))(**fields)
 
 
-def shortest_taken(model: TimmConfig, shape: ClipShape) -> int | None:
-    """Frames of the shortest clip longer than this one that the network takes, by bisection; None if none is found."""
-    refused, taken = shape.frames, shape.frames
-    while model._refusal(with_frames(shape, taken)) is not None:
-        refused, taken = taken, 2 * taken
-        if taken > LONGEST_SEARCHED:
+def shortest_frames(model: TimmConfig, shape: ClipShape) -> int | None:
+    """Frames of the shortest clip, longer than this one, that the network takes; None if there is none."""
+    too_short, enough = shape.frames, shape.frames
+    while model._refusal(with_frames(shape, enough)) is not None:
+        too_short, enough = enough, 2 * enough
+        if enough > LONGEST_SEARCHED:
             return None
-    while taken - refused > 1:
-        middle = (refused + taken) // 2
+    while enough - too_short > 1:
+        middle = (too_short + enough) // 2
         if model._refusal(with_frames(shape, middle)) is None:
-            taken = middle
+            enough = middle
         else:
-            refused = middle
-    return taken
+            too_short = middle
+    return enough
 
 
 def with_frames(shape: ClipShape, frames: int) -> ClipShape:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from mgc.config import ClipShape
+from mgc.errors import ConfigError
 from mgc.models.network import (
     Activation,
     Channels,
@@ -75,7 +76,10 @@ class ConvolutionsConfig(NetworkConfig):
     def _pool_per_convolution(self) -> Self:
         check_pools(self.pools, self.channels)
         if self.num_blocks is not None and self.num_blocks > len(self.channels):
-            raise ValueError(f"num_blocks must be <= {len(self.channels)} (the channels), got {self.num_blocks}")
+            raise ConfigError(
+                f"num_blocks must be <= {len(self.channels)} (the channels), got {self.num_blocks}",
+                tied=("num_blocks", "channels"),
+            )
         return self
 
     def smallest_picture(self) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Dropout as torch has it, in a third of the time on a CPU, where torch draws a number of its own for each value."""
+"""Dropout as torch has it, in a third of its time on a CPU, where torch draws one random number for each value."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import torch
 from torch import Tensor, nn
 
 LEVELS = 1 << 16
-"""Chances are multiples of one part in so many: four values take theirs from one random number of 64 bits."""
+"""Probabilities are multiples of 1 / LEVELS, so that one random number of 64 bits is enough for four values."""
 
 
 class Dropout(nn.Dropout):
-    """In training each value is 0 with probability p, else 1 / (1 - p) times itself (Srivastava et al. 2014), by
-    draws from torch's global generator of its device. On a CPU p, less than 1, is taken to the nearest of LEVELS.
+    """In training each value is 0 with probability p, else 1 / (1 - p) times itself (Srivastava et al. 2014).
+
+    torch's global generator of the device draws the random numbers. On a CPU p must be less than 1 and is rounded to a
+    multiple of 1 / LEVELS.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -21,7 +23,7 @@ class Dropout(nn.Dropout):
 
 
 def mask_like(x: Tensor, p: float) -> Tensor:
-    """0 or 1 / (1 - p) for each value of x, in its type; dense in its memory format, wherever it is a view."""
+    """0 or 1 / (1 - p) for each value of x, in its type and memory format; dense, even if x is a view."""
     num_dropped = min(round(p * LEVELS), LEVELS - 1)
     num = x.numel()
     chance_N = torch.empty(-(-num // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)[:num]

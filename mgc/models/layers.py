@@ -1,6 +1,6 @@
-"""The torch building blocks that the models share: what turns a batch into pictures, and the blocks that read them.
+"""The torch modules that the models share: those that make pictures of a batch, and those that read pictures.
 
-A model's config imports this file only when it builds, so that checking a space file costs no torch.
+A model's config imports this file only when it builds a network, so that a space file is checked without torch.
 
 Shapes: B clips, C channels, F rows (frequency), T columns (time), S samples, D features of a column, H hidden units.
 """
@@ -41,10 +41,10 @@ class ByModality(nn.Module):
 
 
 class Standardize(nn.Module):
-    """Every frequency bin of the picture brought to mean 0 and deviation 1 over the training clips; waveforms pass.
+    """Brings every frequency bin of the picture to mean 0 and deviation 1 over the training clips; not the waveform.
 
-    Pictures come in [0, 1], all positive: a deep network without batch norm sits at chance for its first epochs on
-    them. The statistics are buffers, so that they are saved with the weights; until `fit` nothing is changed.
+    Pictures come in [0, 1], all positive: with them a deep network without batch norm learns nothing in its first
+    epochs. The statistics are buffers, so they are saved with the weights; before `fit` nothing changes.
     """
 
     mean_F1: Tensor
@@ -56,7 +56,7 @@ class Standardize(nn.Module):
         self.register_buffer("deviation_F1", torch.ones(bins, 1))
 
     def fit(self, mean_F: Tensor, deviation_F: Tensor) -> None:
-        """Take these statistics; a bin that never changes is only centered."""
+        """Use these statistics. A constant bin is only centered."""
         self.mean_F1.copy_(mean_F[:, None])
         self.deviation_F1.copy_(torch.where(deviation_F > 1e-4, deviation_F, 1.0)[:, None])
 
@@ -94,7 +94,7 @@ class Resize(nn.Module):
 
 
 class WaveConv(nn.Module):
-    """A strided convolution of the waveform, wave_BS -> x_BCT, cut to the wanted number of columns."""
+    """A strided convolution of the waveform, wave_BS -> x_BCT, cut to a number of columns."""
 
     def __init__(self, channels: int, columns: int, *, kernel: int, stride: int, padding: int, bias: bool) -> None:
         super().__init__()
@@ -119,7 +119,7 @@ class LearnedPicture(nn.Module):
     def __init__(self, shape: ClipShape) -> None:
         super().__init__()
         stride = shape.samples // shape.columns
-        overlap = stride // 2  # on either side: samples // stride columns come out, never fewer than wanted
+        overlap = stride // 2  # on either side: so there are samples // stride columns, never fewer than shape.columns
         kernel = stride + 2 * overlap
         self.filters = WaveConv(shape.rows, shape.columns, kernel=kernel, stride=stride, padding=overlap, bias=False)
         self.norm = nn.BatchNorm1d(shape.rows)
@@ -182,7 +182,7 @@ class Residual(nn.Module):
 
 
 class Parallel(nn.Module):
-    """The outputs of several branches on the same input, one after another: x_BCFT -> x_BD."""
+    """Several branches on the same input, their outputs concatenated: x_BCFT -> x_BD."""
 
     def __init__(self, *branches: nn.Module) -> None:
         super().__init__()
@@ -214,14 +214,14 @@ class MeanOfRows(nn.Module):
 
 
 class ColumnSequence(nn.Module):
-    """The picture read from left to right: x_BCFT -> x_BTD, D = C F."""
+    """The picture as a sequence of its columns: x_BCFT -> x_BTD, D = C F."""
 
     def forward(self, x_BCFT: Tensor) -> Tensor:
         return x_BCFT.permute(0, 3, 1, 2).flatten(start_dim=2)
 
 
 class LastState(nn.Module):
-    """What GRU layers hold after the last column: x_BTD -> x_BH."""
+    """The state of GRU layers after the last column: x_BTD -> x_BH."""
 
     def __init__(self, features: int, units: int, num_layers: int = 1) -> None:
         super().__init__()
@@ -253,7 +253,7 @@ class LSTMLayer(nn.Module):
 
 
 class BatchNorm(nn.BatchNorm1d):
-    """Batch norm that takes a last batch of one clip too: alone it has no variance, so the running one stands in."""
+    """Batch norm that also takes a batch of one clip: this has no variance, so the running statistics are used."""
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and x.numel() == self.num_features:
@@ -262,11 +262,11 @@ class BatchNorm(nn.BatchNorm1d):
 
 
 def mean(x: Tensor, *dims: int) -> Tensor:
-    """x averaged over these dimensions, which it loses.
+    """The mean of x over these dimensions, without them in the result.
 
-    Not torch's mean: the gradient of that is no view of one value per mean but a tensor of x's size, and never in
-    channels_last, so that adding it to another gradient takes ten times as long. A sum in float32, which autocast on a
-    GPU makes where no type is named, would have the same fault. So in bf16 the sum is rounded once more than the mean.
+    torch's own mean is slower: its gradient is a tensor of x's size, never in channels_last, instead of a view of one
+    value per mean, so that adding it to another gradient takes ten times as long. A sum in float32, which autocast
+    makes on a GPU if no type is named, has the same fault. The price is that in bf16 the sum is rounded too.
     """
     return x.sum(dim=dims, dtype=x.dtype) / math.prod(x.shape[dim] for dim in dims)
 
@@ -286,13 +286,13 @@ def activation(name: Activation) -> nn.Module:
 
 
 def flat(head: Head, maps: tuple[int, int, int]) -> tuple[nn.Module, int]:
-    """What makes a vector of the last maps (channels, rows, columns), and its length."""
+    """The module that makes a vector of the last maps (channels, rows, columns), and the vector's length."""
     channels, rows, columns = maps
     return (nn.Flatten(), channels * rows * columns) if head == "flatten" else (MeanOfMaps(), channels)
 
 
 def same_conv(channels_in: int, channels_out: int, kernel: tuple[int, int], *, bias: bool = True) -> nn.Module:
-    """A convolution that keeps rows and columns; an even kernel's odd zero goes below and to the right, as in Keras."""
+    """A convolution that keeps rows and columns; an even kernel has its odd zero below and right, as in Keras."""
     (top, bottom), (left, right) = ((size // 2 - (size + 1) % 2, size // 2) for size in kernel)
     if (top, left) == (bottom, right):
         return nn.Conv2d(channels_in, channels_out, kernel, padding=(top, left), bias=bias)
@@ -312,7 +312,8 @@ def conv_block(
 ) -> nn.Sequential:
     """Convolution that keeps the size, activation, max-pool, dropout; batch norm before or after the activation.
 
-    A ReLU with no batch norm behind it comes after the pool, where there are fewer values: the same bit for bit.
+    A ReLU without batch norm after it comes behind the pool, where there are fewer values; the result is the same bit
+    for bit.
     """
     norm = [] if batch_norm == "none" else [nn.BatchNorm2d(channels_out)]
     pooled = nn.MaxPool2d(pool)
@@ -325,7 +326,9 @@ def conv_block(
 
 
 def he_normal_(network: nn.Module, slope: float) -> None:
-    """Start convolutions and dense layers from the Gaussian of He et al. (2015) for this Leaky ReLU, biases from 0."""
+    """Draw the weights of convolutions and dense layers from the Gaussian of He et al. (2015) for a Leaky ReLU of this
+    slope; set biases to 0.
+    """
     for module in network.modules():
         if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, a=slope, nonlinearity="leaky_relu")

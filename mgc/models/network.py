@@ -1,15 +1,16 @@
-"""What the config of every network can answer: which pictures it takes, and the network itself. No torch at import."""
+"""What every model's config can do: check the shape of a clip, and build its network. No torch at import."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from math import prod
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from mgc.config import ClipShape, ConfigError, ModelConfig
+from mgc.config import ClipShape, Section
+from mgc.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,14 +23,13 @@ Size = tuple[Side, Side]
 """Rows and columns of a kernel or of a pool's window."""
 
 Share = Annotated[float, Field(ge=0, lt=1)]
-"""Of values that dropout sets to 0."""
+"""A share of values that dropout sets to 0."""
 
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu"]
-"""What stands between layers, as torch has it."""
+"""The activation between layers, as torch has it."""
 
 Head = Literal["flatten", "average"]
-"""What the dense layers get of the last maps: every value, or each map's mean (Lin et al. 2014, sec. 3.2)."""
-
+"""The input of the dense layers: every value of the last maps, or each map's mean (Lin et al. 2014, sec. 3.2)."""
 
 LayerChannels = Annotated[
     tuple[Channels, ...], Field(min_length=1, max_length=8, description="output channels of each convolution")
@@ -41,39 +41,55 @@ KernelSide = Annotated[Side, Field(description="rows and columns of each kernel"
 
 
 class ClipTooShortError(ConfigError):
-    """A clip that the network cannot take; `frames` is the shortest that it can."""
+    """A clip is too short for the network; `frames` is the length of the shortest clip that it takes."""
 
     def __init__(self, message: str, frames: int) -> None:
         super().__init__(message, "clip_seconds")
         self.frames = frames
 
 
-class NetworkConfig(ModelConfig):
-    """A model's config that can build its network."""
+class PictureTooSmallError(ConfigError):
+    """A clip's picture is too small for the network, whose smallest has `rows` x `columns`."""
 
+    def __init__(self, message: str, rows: int, columns: int) -> None:
+        super().__init__(message, "picture")
+        self.rows, self.columns = rows, columns
+
+
+class NetworkConfig(Section):
+    """A model's own hyperparameters, with the paper's values as defaults, and the network that they make."""
+
+    name: ClassVar[str]
+    paper: ClassVar[Mapping[str, Any]] = {}
+    """The paper's values for keys of the shared sections, where they differ from the defaults there."""
     rounded: ClassVar[frozenset[str]] = frozenset()
-    """Fields whose whole effect shows in the network's repr, so that two values may be one effective network."""
+    """Fields whose whole effect is visible in the network's repr; two of their values may give the same network."""
     shown: ClassVar[frozenset[str]] = frozenset()
-    """More fields whose whole effect shows there; no two of their values are the same network."""
+    """More fields whose whole effect is visible there; each of their values gives another network."""
 
     @abstractmethod
     def architecture(self, shape: ClipShape, num_genres: int) -> nn.Module:
-        """The untrained network, from a batch's `x` to logits (B, genres); weights come from torch's generator."""
+        """The untrained network, from a batch's `x` to logits (B, genres). torch's generator draws the weights."""
 
     def structure(self) -> Hashable:
-        """Equal for configs whose networks are equal: finer than the network is allowed, coarser is not."""
+        """A key of the network's structure: configs with equal keys must have equal networks.
+
+        Equal networks may have different keys; then they are built more often than necessary.
+        """
         return self
 
     def build(self, shape: ClipShape, num_genres: int) -> nn.Module:
-        """The network with the weights that training starts from."""
+        """The network with its initial weights, which may be pretrained."""
         return self.architecture(shape, num_genres)
 
     def smallest_picture(self) -> tuple[int, int]:
-        """Rows and columns that the network needs at least."""
+        """The least number of rows and of columns that the network takes."""
         return (1, 1)
 
     def check_shape(self, shape: ClipShape) -> None:
-        """Raise a ConfigError for a clip that the network cannot take: ClipTooShortError if a longer one would do."""
+        """Raise a ConfigError for a clip that the network cannot take: ClipTooShortError if it takes a longer one,
+        PictureTooSmallError if it takes one of more rows, or a larger `picture`.
+        """
         check_waveform(shape)
         rows, columns = self.smallest_picture()
         if shape.rows >= rows and shape.columns >= columns:
@@ -82,15 +98,16 @@ class NetworkConfig(ModelConfig):
             raise ClipTooShortError(
                 f"{self.name} needs clips of at least {columns} frames, got {shape.frames}", columns
             )
-        raise ConfigError(
-            f"{self.name} needs a picture of at least {rows} x {columns} (rows x columns), "
+        raise PictureTooSmallError(
+            f"picture must be at least {rows} x {columns} (rows x columns) for {self.name}, "
             f"got {shape.rows} x {shape.columns}",
-            "picture",
+            rows,
+            columns,
         )
 
 
 def check_waveform(shape: ClipShape) -> None:
-    """Raise a ConfigError if the modality needs samples and there are not enough for the picture's columns."""
+    """Raise a ConfigError if the modality needs a waveform that has fewer samples than the picture has columns."""
     if shape.modality != "spectrogram" and shape.samples < shape.columns:
         has = f"clips of {shape.samples} samples" if shape.samples else "a dataset without waveforms"
         raise ConfigError(
@@ -99,13 +116,15 @@ def check_waveform(shape: ClipShape) -> None:
 
 
 def check_pools(pools: Sequence[object], channels: Sequence[int]) -> None:
-    """Raise a ValueError unless each convolution has a max-pool."""
+    """Raise a ConfigError unless each convolution has a max-pool."""
     if len(pools) != len(channels):
-        raise ValueError(f"pools must have one entry per convolution, got {len(pools)} of {len(channels)}")
+        raise ConfigError(
+            f"pools must have one entry per convolution, got {len(pools)} of {len(channels)}", tied=("pools",)
+        )
 
 
 def pooled(picture: tuple[int, int], pools: Iterable[tuple[int, int]]) -> tuple[int, int]:
-    """Rows and columns left after these max-pools, each dropping what does not fill a window.
+    """Rows and columns after these max-pools. A pool drops the rest that does not fill a window.
 
     >>> pooled((513, 130), [(2, 2)] * 5)
     (16, 4)
@@ -115,6 +134,6 @@ def pooled(picture: tuple[int, int], pools: Iterable[tuple[int, int]]) -> tuple[
 
 
 def spanned(pools: Iterable[tuple[int, int]]) -> tuple[int, int]:
-    """Rows and columns of the picture that come down to one value: the smallest picture that these max-pools take."""
+    """Rows and columns of the smallest picture that these max-pools take: they reduce it to one value."""
     rows, columns = zip(*pools, strict=True)
     return prod(rows), prod(columns)

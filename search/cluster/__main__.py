@@ -1,4 +1,4 @@
-"""`python -m search.cluster`: what clusters need beside studies, as a command line and nothing else."""
+"""`python -m search.cluster`: the command line for what a cluster needs beside studies; the work is other files'."""
 
 from __future__ import annotations
 
@@ -10,26 +10,20 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from mgc.config import ConfigError
-from search.cluster.token import use_token
-
-EXIT_FAILED, EXIT_USAGE = 1, 2
+from mgc.command import EXIT_FAILED, Parser, exit_code
+from search.cluster.token import user_token
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Returns 0, 1 for a cluster with problems or a study that failed, 2 for a mistake of the user's."""
-    given = parser().parse_args(arguments)
-    use_token()
-    try:
-        return int(given.do(given))
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_USAGE
+    arguments = parser().parse_args(words)
+    with user_token():
+        return exit_code(lambda: int(arguments.do(arguments)))
 
 
-def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="python -m search.cluster", description="Clusters for studies.")
-    commands = made.add_subparsers(required=True, metavar="COMMAND")
+def parser() -> Parser:
+    top = Parser(prog="python -m search.cluster", description="Clusters for studies.")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
 
     check = commands.add_parser("check", help="say what is wrong with a cluster's file")
     check.add_argument("cluster", metavar="CLUSTER.yaml", type=Path)
@@ -44,9 +38,9 @@ def parser() -> argparse.ArgumentParser:
     preflight = commands.add_parser("preflight", help="check every node of a cluster before a study does")
     preflight.add_argument("--cluster", metavar="CLUSTER.yaml", type=Path, help="default: the cluster that runs here")
     preflight.add_argument("--data", metavar="NAME|DIR|FILE", help="dataset that every node must have")
-    preflight.add_argument("--storage", metavar="s3://...|DIR", default=os.environ.get("MGC_STORAGE"))
+    preflight.add_argument("--storage", metavar="s3://...|DIR", default=os.environ.get("MGC_STORAGE") or None)
     preflight.add_argument("--tracking-uri", metavar="URI", default=os.environ.get("MLFLOW_TRACKING_URI"))
-    preflight.add_argument("--out", help=argparse.SUPPRESS)  # every job is told one
+    preflight.add_argument("--out", help=argparse.SUPPRESS)  # every job gets one
     preflight.set_defaults(do=_preflight)
 
     look = commands.add_parser("look", help="MLflow and Ray's dashboard of a cluster, on this machine until Ctrl-C")
@@ -60,59 +54,59 @@ def parser() -> argparse.ArgumentParser:
         where.add_argument("--cluster", metavar="CLUSTER.yaml", type=Path)
         where.add_argument("--address", metavar="http://HOST:PORT", help="of Ray's dashboard")
         command.set_defaults(do=_follow, stop=name == "stop")
-    return made
+    return top
 
 
-def _preflight(given: argparse.Namespace) -> int:
-    if given.cluster is not None:
+def _preflight(arguments: argparse.Namespace) -> int:
+    if arguments.cluster is not None:
         from search.cluster import jobs
 
-        options = {"--data": given.data, "--storage": given.storage, "--tracking-uri": given.tracking_uri}
+        options = {"--data": arguments.data, "--storage": arguments.storage, "--tracking-uri": arguments.tracking_uri}
         words = ["preflight", *(word for name, value in options.items() if value for word in (name, value))]
-        where = {"cluster": given.cluster, "address": None}
+        where = {"cluster": arguments.cluster, "address": None}
         return jobs.run(words, module="search.cluster", name="preflight", environment={}, **where)
 
     from search.cluster.preflight import check, report
-    from search.connection import cluster
-    from search.storage import checked
+    from search.execution.ray_cluster import cluster
+    from search.record.storage import storage_address
 
-    storage = None if given.storage is None else checked(given.storage)
+    storage = None if arguments.storage is None else storage_address(arguments.storage)
     with cluster("auto"):
-        nodes, problems = check(storage=storage, dataset=given.data, tracking_uri=given.tracking_uri)
+        nodes, problems = check(storage=storage, dataset=arguments.data, tracking_uri=arguments.tracking_uri)
     report(nodes, problems)
     return EXIT_FAILED if problems else 0
 
 
-def _look(given: argparse.Namespace) -> int:
+def _look(arguments: argparse.Namespace) -> int:
     from search.cluster.file import read
     from search.cluster.tunnel import DASHBOARD_PORT, MLFLOW_PORT, tunnel
 
-    file = read(given.cluster)
+    file = read(arguments.cluster)
     with tunnel(file, MLFLOW_PORT) as mlflow, tunnel(file, DASHBOARD_PORT) as dashboard, suppress(KeyboardInterrupt):
         print(f"MLflow     {mlflow}\ndashboard  {dashboard} (asks for the token in ~/.ray/auth_token)", flush=True)
         signal.pause()
     return 0
 
 
-def _follow(given: argparse.Namespace) -> int:
+def _follow(arguments: argparse.Namespace) -> int:
     from search.cluster import jobs
 
-    with jobs.connected(cluster=given.cluster, address=given.address) as at:
-        return jobs.stop(at, given.job) if given.stop else jobs.follow(at, given.job)
+    with jobs.connected(cluster=arguments.cluster, address=arguments.address) as at:
+        return jobs.stop(at, arguments.job) if arguments.stop else jobs.follow(at, arguments.job)
 
 
-def _check(given: argparse.Namespace) -> int:
+def _check(arguments: argparse.Namespace) -> int:
     from search.cluster.file import read
 
-    print(f"{given.cluster}: cluster {read(given.cluster).name} is in order")
+    print(f"{arguments.cluster}: cluster {read(arguments.cluster).name} is in order")
     return 0
 
 
-def _aws(given: argparse.Namespace) -> int:
+def _aws(arguments: argparse.Namespace) -> int:
     from search.cluster import aws
     from search.cluster.file import read
 
-    for line in aws.prepare(read(given.cluster), bucket=given.bucket, ssh_from=given.ssh_from):
+    for line in aws.prepare(read(arguments.cluster), bucket=arguments.bucket, ssh_from=arguments.ssh_from):
         print(line, flush=True)
     return 0
 

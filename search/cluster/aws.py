@@ -1,7 +1,8 @@
 """What an AWS account needs once, before `ray up cluster.yaml`: a bucket, a security group, two instance profiles.
 
-Ray would make its own: SSH open to everybody, full rights over EC2 and S3 for the head, none for the workers. These are
-the least that a study needs. Made again, they are set to this again. Knows boto3 and the file.
+Without them Ray makes its own: SSH open to everybody, full rights over EC2 and S3 for the head, none for the workers.
+Ours have the least rights that a study needs. A second call sets all of them to the same again. Knows boto3 and the
+cluster's file.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from mgc.config import ConfigError
+from mgc.errors import ConfigError
 from search.cluster.file import ClusterFile
 
 ASSUMED_BY_EC2 = {
@@ -22,9 +23,9 @@ ASSUMED_BY_EC2 = {
 
 
 def prepare(file: ClusterFile, *, bucket: str, ssh_from: str) -> Iterator[str]:
-    """Make what the cluster's file names, a line for each thing. `ssh_from` is a range such as 198.51.100.7/32.
+    """Make what the cluster's file names; yields a line for each. `ssh_from` is a range such as 198.51.100.7/32.
 
-    Raises ConfigError for a range that is no one's own, and where the file is not of AWS or names too little.
+    Raises ConfigError for a range that is too wide, for a file of another provider, and for a missing name.
     """
     import boto3
 
@@ -42,14 +43,14 @@ def prepare(file: ClusterFile, *, bucket: str, ssh_from: str) -> Iterator[str]:
     account = client("sts").get_caller_identity()["Account"]
     worker_roles = [f"arn:aws:iam::{account}:role/{name}" for kind, name in profiles.items() if kind != "head"]
     for kind, name in profiles.items():
-        statements = of_bucket(bucket)
+        statements = bucket_rights(bucket)
         if kind == "head":
-            statements += of_autoscaler(file.name, worker_roles)
+            statements += autoscaler_rights(file.name, worker_roles)
         yield _profile(iam, name, statements)
 
 
 def own_range(text: str) -> str:
-    """A range of addresses from which SSH may come. Raises ConfigError for none, and for everybody's."""
+    """The range of addresses from which SSH may come. Raises ConfigError for no range, and for one wider than a /16."""
     try:
         network = ipaddress.ip_network(text)
     except ValueError as error:
@@ -59,7 +60,7 @@ def own_range(text: str) -> str:
     return str(network)
 
 
-def of_bucket(bucket: str) -> list[dict[str, Any]]:
+def bucket_rights(bucket: str) -> list[dict[str, Any]]:
     """Rights to read data and to keep checkpoints, records and artifacts in one bucket."""
     arn = f"arn:aws:s3:::{bucket}"
     objects = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"]
@@ -69,13 +70,18 @@ def of_bucket(bucket: str) -> list[dict[str, Any]]:
     ]
 
 
-def of_autoscaler(cluster: str, worker_roles: list[str]) -> list[dict[str, Any]]:
+def autoscaler_rights(cluster: str, worker_roles: list[str]) -> list[dict[str, Any]]:
     """Rights to start workers with their own role, and to end or mark machines of this cluster alone."""
-    ours = {"StringEquals": {"ec2:ResourceTag/ray-cluster-name": cluster}}
+    our_cluster = {"StringEquals": {"ec2:ResourceTag/ray-cluster-name": cluster}}
     launching = {"StringEquals": {"ec2:CreateAction": "RunInstances"}}
     return [
         {"Effect": "Allow", "Action": ["ec2:Describe*", "ec2:RunInstances"], "Resource": "*"},
-        {"Effect": "Allow", "Action": ["ec2:TerminateInstances", "ec2:CreateTags"], "Resource": "*", "Condition": ours},
+        {
+            "Effect": "Allow",
+            "Action": ["ec2:TerminateInstances", "ec2:CreateTags"],
+            "Resource": "*",
+            "Condition": our_cluster,
+        },
         {"Effect": "Allow", "Action": "ec2:CreateTags", "Resource": "*", "Condition": launching},
         {"Effect": "Allow", "Action": "iam:PassRole", "Resource": worker_roles},
     ]
@@ -83,14 +89,14 @@ def of_autoscaler(cluster: str, worker_roles: list[str]) -> list[dict[str, Any]]
 
 def _profiles(file: ClusterFile) -> dict[str, str]:
     """The instance profiles that the file names: the head's as `head`, the others by node type."""
-    found = {}
+    profiles = {}
     for kind, node_type in file.config["available_node_types"].items():
         try:
             name = node_type["node_config"]["IamInstanceProfile"]["Name"]
         except KeyError:
             raise ConfigError(f"{file.path}: {kind}.node_config.IamInstanceProfile.Name is missing") from None
-        found["head" if kind == file.config["head_node_type"] else kind] = name
-    return found
+        profiles["head" if kind == file.config["head_node_type"] else kind] = name
+    return profiles
 
 
 def _group_name(file: ClusterFile) -> str:
@@ -101,13 +107,13 @@ def _group_name(file: ClusterFile) -> str:
 
 
 def _bucket(s3: Any, name: str, region: str) -> str:
-    """A bucket that only this account sees. One that is there already keeps what is in it."""
+    """A bucket that only this account can read. A bucket that exists keeps its content."""
     place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
     is_new = name not in {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
     if is_new:
         s3.create_bucket(Bucket=name, **place)
-    closed = dict.fromkeys(("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True)
-    s3.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration=closed)
+    block = dict.fromkeys(("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True)
+    s3.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration=block)
     return f"bucket s3://{name}: {'made' if is_new else 'there'}, closed to the public"
 
 
@@ -116,9 +122,9 @@ def _group(ec2: Any, name: str, own: str) -> str:
     vpcs = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
     if not vpcs:
         raise ConfigError("the region has no default VPC: make one (aws ec2 create-default-vpc)")
-    named = [{"Name": "group-name", "Values": [name]}, {"Name": "vpc-id", "Values": [vpcs[0]["VpcId"]]}]
-    there = ec2.describe_security_groups(Filters=named)["SecurityGroups"]
-    group = there[0] if there else _new_group(ec2, name, vpcs[0]["VpcId"])
+    filters = [{"Name": "group-name", "Values": [name]}, {"Name": "vpc-id", "Values": [vpcs[0]["VpcId"]]}]
+    groups = ec2.describe_security_groups(Filters=filters)["SecurityGroups"]
+    group = groups[0] if groups else _new_group(ec2, name, vpcs[0]["VpcId"])
     ssh = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, _field(own): [{_cidr(own): own}]}
     inside = {"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": group["GroupId"]}]}
     if group["IpPermissions"]:
@@ -128,8 +134,8 @@ def _group(ec2: Any, name: str, own: str) -> str:
 
 
 def _new_group(ec2: Any, name: str, vpc: str) -> Mapping[str, Any]:
-    made = ec2.create_security_group(GroupName=name, Description="mgc-search: SSH from one range", VpcId=vpc)
-    return {"GroupId": made["GroupId"], "IpPermissions": []}
+    answer = ec2.create_security_group(GroupName=name, Description="mgc-search: SSH from one range", VpcId=vpc)
+    return {"GroupId": answer["GroupId"], "IpPermissions": []}
 
 
 def _field(network: str) -> str:
@@ -141,8 +147,8 @@ def _cidr(network: str) -> str:
 
 
 def _profile(iam: Any, name: str, statements: list[dict[str, Any]]) -> str:
-    """An instance profile with a role of its own name, which may do what the statements say."""
-    with suppress(iam.exceptions.EntityAlreadyExistsException):  # its rights are set anew below
+    """An instance profile and its role, both of this name. The role has exactly the rights in `statements`."""
+    with suppress(iam.exceptions.EntityAlreadyExistsException):  # its rights are set below
         iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(ASSUMED_BY_EC2))
     policy = {"Version": "2012-10-17", "Statement": statements}
     iam.put_role_policy(RoleName=name, PolicyName="mgc-search", PolicyDocument=json.dumps(policy))

@@ -1,7 +1,7 @@
-"""A cluster's file as Ray reads it, checked beyond Ray's schema: that lets through what EC2 then refuses, or worse.
+"""A cluster's file as Ray reads it, checked more strictly than Ray does.
 
-Ray's schema takes any key under `node_config` and most under `provider`, and a misspelt one is a machine without
-encrypted disk or on-demand instead of spot. Knows Ray's launcher and botocore's description of EC2; no network.
+Ray's schema accepts any key under `node_config` and `provider`. So a misspelt key may start a machine whose disk is not
+encrypted, or one on demand instead of spot. Knows Ray's launcher and botocore's model of EC2; a check needs no network.
 """
 
 from __future__ import annotations
@@ -11,22 +11,25 @@ import io
 import json
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mgc.config import ConfigError
-from mgc.wording import nearest
+from mgc.errors import ConfigError, nearest
+from mgc.paths import expanded
+from mgc.reading import open_regular
+from search.execution.autoscaler import PRICE_LABEL
 
-RESOLVED = Path("~/ray_bootstrap_config.yaml")
-"""Where `ray up` leaves a cluster's file on its head, with whatever the cloud was asked about filled in."""
-PRICE_LABEL = "usd-per-hour"
-"""The label by which a machine says what an hour of it costs."""
+MAX_BYTES = 100_000
+MOST_VALUES = 10_000
+
+LOGIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@\\-]*")
+"""A user, or a machine, as ssh is told of them."""
 
 
 class ClusterFileError(ConfigError):
-    """A cluster's file that is not there, or that a cloud would refuse or misunderstand."""
+    """A cluster's file that cannot be read or that a cloud would refuse, or a cluster that is not up."""
 
 
 @dataclass(frozen=True)
@@ -50,15 +53,8 @@ class ClusterFile:
 
 
 def read(path: Path) -> ClusterFile:
-    """The file, checked. Raises ClusterFileError with the first thing that is wrong with it."""
-    import yaml
-
-    try:
-        config = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise ClusterFileError(f"{path}: cannot be read: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise ClusterFileError(f"{path}: {' '.join(str(error).split())}") from None
+    """The file, checked. Raises ClusterFileError with its first problem."""
+    config = _parsed(path)
     if not isinstance(config, dict):
         raise ClusterFileError(f"{path}: a mapping is needed, got {type(config).__name__}")
     for problem in problems(config):
@@ -66,9 +62,49 @@ def read(path: Path) -> ClusterFile:
     return ClusterFile(path, config)
 
 
+def _parsed(path: Path) -> Any:
+    """What the file holds. Raises ClusterFileError for one that is no YAML, or larger than any cluster's."""
+    import yaml
+
+    try:
+        with open_regular(path) as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise ClusterFileError(f"{path}: a cluster's file must be <= {MAX_BYTES} bytes")
+        text = content.decode("utf-8-sig")
+        _check_nodes(path, yaml.compose(text, Loader=yaml.SafeLoader))
+        return yaml.safe_load(text)
+    except ClusterFileError:
+        raise
+    except OSError as error:
+        raise ClusterFileError(f"{path}: cannot be read: {error.strerror}") from None
+    except RecursionError:
+        raise ClusterFileError(f"{path}: is nested too deeply") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, a date of no calendar
+        raise ClusterFileError(f"{path}: {' '.join(str(error).split())}") from None
+
+
+def _check_nodes(path: Path, root: Any) -> None:
+    """Raise ClusterFileError for a key that stands twice in a mapping, of which YAML's reader takes the last one, and
+    for a file that aliases make larger than any cluster's: whoever copies it would never end.
+    """
+    todo, count = [root], 0
+    while todo:
+        node, count = todo.pop(), count + 1
+        if count > MOST_VALUES:
+            raise ClusterFileError(f"{path}: has more than {MOST_VALUES} values, counting those behind aliases")
+        pairs = node.value if getattr(node, "id", "") == "mapping" else []
+        keys: set[str] = set()
+        for key, _ in pairs:
+            if key.id == "scalar" and key.value in keys and key.value != "<<":
+                raise ClusterFileError(f"{path}:{key.start_mark.line + 1}: duplicate key {key.value!r}")
+            keys.add(str(key.value))
+        todo += [value for _, value in pairs] or (node.value if getattr(node, "id", "") == "sequence" else [])
+
+
 @dataclass(frozen=True)
 class Head:
-    """How SSH reaches the head of a cluster that is up."""
+    """The head of a cluster that is up, and how SSH logs in there."""
 
     address: str
     user: str
@@ -79,80 +115,101 @@ def head_of(file: ClusterFile) -> Head:
     """The head. Raises ClusterFileError where the cluster is not up."""
     auth = file.config["auth"]
     if file.provider == "local":
-        return Head(
-            str(file.config["provider"]["head_ip"]), auth["ssh_user"], Path(auth["ssh_private_key"]).expanduser()
-        )
+        return Head(str(file.config["provider"]["head_ip"]), auth["ssh_user"], expanded(auth["ssh_private_key"]))
+    from botocore.exceptions import BotoCoreError, ClientError
+    from click import ClickException
     from ray.autoscaler._private.commands import _bootstrap_config
     from ray.autoscaler.sdk import get_head_node_ip
 
-    said = io.StringIO()  # what of the cloud it looks at
     try:
-        with redirect_stdout(said), redirect_stderr(said):
+        with _quiet():
             address = get_head_node_ip(str(file.path))
-            filled = _bootstrap_config(copy.deepcopy(dict(file.config)))
-    except Exception as error:  # the cloud's own kinds, and click's
-        raise ClusterFileError(f"{file.path}: no head is up: {' '.join(str(error).split())}", "cluster") from None
-    return Head(address, auth["ssh_user"], Path(filled["auth"]["ssh_private_key"]).expanduser())
+            completed = _bootstrap_config(copy.deepcopy(dict(file.config)))
+    # AWS's errors; those of Ray where the head is not up (RuntimeError), or where AWS lacks what the file names
+    except (BotoCoreError, ClientError, ClickException, RuntimeError, ValueError, AssertionError) as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise ClusterFileError(f"{file.path}: no head is up: {text}", "cluster") from None
+    return Head(address, auth["ssh_user"], expanded(completed["auth"]["ssh_private_key"]))
 
 
-def limits(path: Path) -> dict[str, float]:
-    """What the autoscaler of a cluster may start by a resolved file: CPUs, GPUs and kinds of cards, all nodes together.
-
-    Nothing where there is no such file, and for machines whose resources the file does not tell.
-    """
-    import yaml
-
-    try:
-        config = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError):
-        return {}
-    found: dict[str, float] = {}
-    for kind, node_type in config["available_node_types"].items():
-        count = min(node_type.get("max_workers", 0), config["max_workers"])
-        for name, number in (node_type.get("resources") or {}).items():
-            if count and kind != config["head_node_type"]:
-                found[name] = found.get(name, 0.0) + count * number
-    return found
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what Ray's launcher prints of its progress."""
+    with redirect_stdout(io.StringIO()) as output, redirect_stderr(output):
+        yield
 
 
 def problems(config: Mapping[str, Any]) -> Iterator[str]:
-    """What is wrong with a cluster's file, a line each."""
-    yield from _of_schema(config)
-    provider = config.get("provider", {})
-    yield from _unknown("provider", provider, _provider_keys())
-    if provider.get("type") == "aws":
+    """The problems of a cluster's file, a line each, which begins with the place."""
+    schema_problems = list(_schema_problems(config))
+    yield from schema_problems
+    if schema_problems:
+        return
+    yield from _login_problems(config)
+    provider, node_types = config["provider"], config.get("available_node_types", {})
+    yield from _unknown_keys("provider", provider, set(_schema()["properties"]["provider"]["properties"]))
+    if provider["type"] == "aws":
         if "region" not in provider:
             yield "provider.region is missing"
-        for name, node_type in config.get("available_node_types", {}).items():
-            yield from _of_ec2(f"available_node_types.{name}.node_config", node_type.get("node_config") or {})
-    for name, node_type in config.get("available_node_types", {}).items():
-        yield from _of_price(f"available_node_types.{name}.labels", node_type.get("labels", {}))
+        for name, node_type in node_types.items():
+            yield from _machine_problems(f"available_node_types.{name}.node_config", node_type["node_config"])
+    for name, node_type in node_types.items():
+        yield from _price_problems(f"available_node_types.{name}.labels", node_type.get("labels", {}))
 
 
-def _of_schema(config: Mapping[str, Any]) -> Iterator[str]:
-    """What Ray's own schema finds, in its first line."""
+def _login_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    """Names of a user or of a machine that ssh would take for one of its options, or a shell for a command."""
+    provider = config["provider"]
+    names = [("auth.ssh_user", config["auth"].get("ssh_user")), ("provider.head_ip", provider.get("head_ip"))]
+    names += [(f"provider.worker_ips[{number}]", ip) for number, ip in enumerate(provider.get("worker_ips") or [])]
+    for place, name in names:
+        if name is not None and not LOGIN.fullmatch(str(name)):
+            yield f"{place} must be a name or an address, got {name!r}"
+
+
+def _schema_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    """The first thing that Ray's launcher refuses."""
+    from click import ClickException
+    from jsonschema import ValidationError
     from ray.autoscaler._private.util import prepare_config, validate_config
 
-    said = io.StringIO()  # advice about containers, which a check has no use for
     try:
-        with redirect_stdout(said), redirect_stderr(said):
-            filled = prepare_config(copy.deepcopy(dict(config)))
-        for node_type in filled["available_node_types"].values():
-            node_type["resources"] = node_type.get("resources") or {"CPU": 1}  # asked of the cloud later
-        validate_config(filled)
-    except Exception as error:  # jsonschema's, ValueError, KeyError: whatever the missing key makes it run into
-        yield str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        with _quiet():
+            completed = prepare_config(copy.deepcopy(dict(config)))
+        for node_type in completed["available_node_types"].values():
+            node_type["resources"] = node_type.get("resources") or {"CPU": 1}  # Ray asks the cloud for them later
+        validate_config(completed)
+    except ValidationError as error:
+        yield _place_and_text(error)
+    except (ClickException, RuntimeError, ValueError) as error:
+        yield str(error).strip().splitlines()[0]
+    except (AttributeError, LookupError, TypeError) as error:  # Ray completes a file before it looks at the types in it
+        yield _wrong_type(config) or str(error)
 
 
-def _provider_keys() -> set[str]:
+def _wrong_type(config: Mapping[str, Any]) -> str | None:
+    """What the schema says of a file that Ray could not complete."""
+    from jsonschema import Draft7Validator
+    from jsonschema.exceptions import best_match
+
+    error = best_match(Draft7Validator(_schema()).iter_errors(config))
+    return None if error is None else _place_and_text(error)
+
+
+def _place_and_text(error: Any) -> str:
+    place = error.json_path.removeprefix("$").removeprefix(".")
+    return f"{place}: {error.message}" if place else str(error.message)
+
+
+def _schema() -> Any:
+    """The JSON Schema of Ray's own for cluster files."""
     import ray.autoscaler
 
-    schema = json.loads((Path(ray.autoscaler.__file__).parent / "ray-schema.json").read_text())
-    return set(schema["properties"]["provider"]["properties"])
+    return json.loads((Path(ray.autoscaler.__file__).parent / "ray-schema.json").read_text())
 
 
-def _of_ec2(where: str, node_config: Mapping[str, Any]) -> Iterator[str]:
-    """What EC2's RunInstances would say of a machine's description."""
+def _machine_problems(where: str, node_config: Mapping[str, Any]) -> Iterator[str]:
+    """What EC2's RunInstances would refuse in a machine's description, by botocore's model of the request."""
     import botocore.session
     from botocore.validate import ParamValidator
 
@@ -160,31 +217,31 @@ def _of_ec2(where: str, node_config: Mapping[str, Any]) -> Iterator[str]:
         if key not in node_config:
             yield f"{where}.{key} is missing"
     shape = botocore.session.get_session().get_service_model("ec2").operation_model("RunInstances").input_shape
-    yield from _unknown_to(shape, where, node_config)
-    counted = {"MinCount": 1, "MaxCount": 1, **node_config}
-    for line in ParamValidator().validate(counted, shape).generate_report().splitlines():
+    yield from _unknown_keys_within(shape, where, node_config)
+    request = {"MinCount": 1, "MaxCount": 1, **node_config}
+    for line in ParamValidator().validate(request, shape).generate_report().splitlines():
         if not line.startswith("Unknown parameter"):
             yield f"{where}: {line[:1].lower()}{line[1:]}"
 
 
-def _unknown_to(shape: Any, where: str, given: Any) -> Iterator[str]:
-    """The keys at any depth that botocore's description of a request does not have."""
-    if shape.type_name == "list" and isinstance(given, list):
-        for number, each in enumerate(given):
-            yield from _unknown_to(shape.member, f"{where}[{number}]", each)
-    if shape.type_name == "structure" and isinstance(given, dict):
-        yield from _unknown(where, given, set(shape.members))
-        for key in given.keys() & shape.members.keys():
-            yield from _unknown_to(shape.members[key], f"{where}.{key}", given[key])
+def _unknown_keys_within(shape: Any, where: str, value: Any) -> Iterator[str]:
+    """The keys at any depth of a value that botocore's model of it, `shape`, does not have."""
+    if shape.type_name == "list" and isinstance(value, list):
+        for number, element in enumerate(value):
+            yield from _unknown_keys_within(shape.member, f"{where}[{number}]", element)
+    if shape.type_name == "structure" and isinstance(value, dict):
+        yield from _unknown_keys(where, value, set(shape.members))
+        for key in value.keys() & shape.members.keys():
+            yield from _unknown_keys_within(shape.members[key], f"{where}.{key}", value[key])
 
 
-def _of_price(where: str, labels: Mapping[str, str]) -> Iterator[str]:
+def _unknown_keys(where: str, mapping: Mapping[str, Any], allowed: set[str]) -> Iterator[str]:
+    for key in mapping:
+        if key not in allowed:
+            yield f"{where}: unknown key {key!r}{nearest(key, allowed)}"
+
+
+def _price_problems(where: str, labels: Mapping[str, str]) -> Iterator[str]:
     price = labels.get(PRICE_LABEL)
     if price is not None and not re.fullmatch(r"\d+(\.\d+)?", price):
         yield f"{where}.{PRICE_LABEL} must be a number in quotes, got {price!r}"
-
-
-def _unknown(where: str, given: Mapping[str, Any], known: set[str]) -> Iterator[str]:
-    for key in given:
-        if key not in known:
-            yield f"{where}: unknown key {key!r}{nearest(key, known)}"

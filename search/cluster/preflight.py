@@ -1,7 +1,7 @@
-"""The check before trial 1, on every node of a Ray cluster: what would fail in hours is said in seconds, with its mend.
+"""The check before trial 1, on every node of a Ray cluster: what would fail after hours is reported within seconds.
 
 Same versions and code; Ray's token; storage that each node writes and all others read; one dataset; the tracking
-server; GPUs, memory, disk. Runs a task on each node. Knows Ray.
+server; GPUs, memory, disk. Each problem comes with its remedy. Runs a task on each node. Knows Ray.
 """
 
 from __future__ import annotations
@@ -22,179 +22,204 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mgc.config import ConfigError
-from search.cluster.probe import PROBES, Facts, facts, unread
-from search.storage import Folder
+from mgc.errors import ConfigError
+from search.cluster.probe import PROBES, Facts, facts, missing_files
+from search.record.storage import Folder
 
 TIMEOUT_S = 300.0
 """How long a node may take: it may fetch the dataset first."""
 MIN_DISK_GB = 5.0
-REACH_S = 5.0
+CONNECT_S = 5.0
+"""How long the tracking server may take to accept a connection."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """A node as Ray lists it, and what it says about itself; None where it did not answer."""
+    """A node as Ray lists it, and its own facts."""
 
     id: str
     address: str
     gpus: float
-    """That Ray promises."""
+    """As many as Ray promises."""
     facts: Facts | None
+    """None where the node did not answer."""
     missing: tuple[str, ...] = ()
-    """Nodes whose files on the storage it does not find."""
+    """Addresses of the nodes whose files it does not see on the storage."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """What is wrong, on which nodes, and what mends it."""
+    """A problem, the nodes that have it, and the remedy."""
 
     nodes: str
-    what: str
-    mend: str
-    ends: bool = True
-    """Whether no study can be trusted to succeed so."""
+    text: str
+    remedy: str
+    is_fatal: bool = True
+    """Whether no study should begin like this."""
 
     def __str__(self) -> str:
-        return f"{self.nodes}: {self.what} ({self.mend})"
+        return f"{self.nodes}: {self.text} ({self.remedy})"
 
 
 def check(*, storage: str | None, dataset: str | None, tracking_uri: str | None) -> tuple[list[Node], list[Problem]]:
-    """Ask every node that is there. The process is connected to the cluster."""
-    nodes = _asked(storage, dataset)
-    return nodes, [*problems(nodes), *_tracking(tracking_uri)]
+    """Every node that is alive, and all problems. This process must be connected to the cluster."""
+    nodes = _ask_nodes(storage, dataset)
+    return nodes, [*problems(nodes), *_tracking_problems(tracking_uri)]
 
 
-def _asked(storage: str | None, dataset: str | None) -> list[Node]:
-    """Every node's facts; then, when all have written to the storage, what each finds there."""
+def before_trials(*, storage: str | None, dataset: str, tracking_uri: str | None) -> list[str]:
+    """The check as a study makes it: the lines that it shows. Raises ConfigError with all problems that are fatal."""
+    nodes, problems = check(storage=storage, dataset=dataset, tracking_uri=tracking_uri)
+    if fatal := [str(problem) for problem in problems if problem.is_fatal]:
+        raise ConfigError(f"preflight: {'; '.join(fatal)}")
+    return [f"preflight: {_in_order(nodes)}", *(f"preflight: {problem}" for problem in problems)]
+
+
+def report(nodes: Sequence[Node], problems: Sequence[Problem]) -> None:
+    """Print the nodes as a table on stdout, then a line for each problem."""
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    console.print(_table(nodes))
+    for problem in problems:
+        console.print(Text(f"problem: {problem}", style="red"), soft_wrap=True)
+    if not problems:
+        console.print(_in_order(nodes))
+
+
+def _in_order(nodes: Sequence[Node]) -> str:
+    return f"{len(nodes)} node{'' if len(nodes) == 1 else 's'} in order"
+
+
+def _table(nodes: Sequence[Node]) -> Table:
+    """One row per node."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("node", "name", "python", "ray", "torch", "mgc-search", "GPUs", "memory", "disk free", "dataset"):
+        table.add_column(title, no_wrap=True)
+    for node in nodes:
+        own = node.facts
+        if own is None:
+            table.add_row(node.address, Text("does not answer", style="red"))
+            continue
+        sizes = (f"{node.gpus:g}", f"{own.memory_gb:.0f} GB", f"{own.disk_gb:.0f} GB")
+        table.add_row(node.address, own.node, *own.versions.values(), *sizes, own.dataset_digest or "-")
+    return table
+
+
+# ---- questions to the nodes
+
+
+def _ask_nodes(storage: str | None, dataset: str | None) -> list[Node]:
+    """Every node's facts; then, once all have written to the storage, which files each of them sees there."""
     alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     run = uuid4().hex[:8]
     keys = {node["NodeID"]: f"{run}-{node['NodeID'][:8]}" for node in alive}
-    told = _on_each(facts, {node_id: (key, storage, dataset) for node_id, key in keys.items()})
-    written = [key for node_id, key in keys.items() if told[node_id] is not None and told[node_id].storage is None]
-    found: dict[str, Any] = {}
-    if storage is not None:
-        found = _on_each(unread, {node_id: (written, storage) for node_id, said in told.items() if said is not None})
-        for key in written:
-            Folder(storage).below(PROBES).remove(key)
+    answers = _run_on_each(facts, {node_id: (key, storage, dataset) for node_id, key in keys.items()})
     addresses = {keys[node["NodeID"]]: str(node["NodeManagerAddress"]) for node in alive}
+    missing = _missing_files(keys, answers, storage)
     return [
         Node(
             id=node["NodeID"],
             address=str(node["NodeManagerAddress"]),
             gpus=node["Resources"].get("GPU", 0.0),
-            facts=told[node["NodeID"]],
-            missing=tuple(addresses[key] for key in found.get(node["NodeID"]) or ()),
+            facts=answers[node["NodeID"]],
+            missing=tuple(addresses[key] for key in missing.get(node["NodeID"]) or ()),
         )
         for node in alive
     ]
 
 
-def _on_each(function: Any, arguments: dict[str, tuple[Any, ...]]) -> dict[str, Any]:
-    """What a function returns on each of the nodes with these ids; None where it did not return in time."""
-    remote = ray.remote(num_cpus=0, max_retries=0)(function)
-    running = {
-        node_id: remote.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False)).remote(*given)
-        for node_id, given in arguments.items()
+def _missing_files(
+    keys: dict[str, str], answers: dict[str, Facts | None], storage: str | None
+) -> dict[str, list[str] | None]:
+    """By node, the files of other nodes that it does not see on the storage, where none of them stays afterwards.
+
+    `keys` names each node's file; a node that did not answer is not asked again.
+    """
+    if storage is None:
+        return {}
+    own = {node_id: answer for node_id, answer in answers.items() if answer is not None}
+    files = [keys[node_id] for node_id, answer in own.items() if answer.storage_error is None]
+    missing = _run_on_each(missing_files, dict.fromkeys(own, (files, storage)))
+    for file in files:
+        Folder(storage).below(PROBES).remove(file)
+    return missing
+
+
+def _run_on_each(function: Any, arguments: dict[str, tuple[Any, ...]]) -> dict[str, Any]:
+    """What a function returns on each node, by the node's id; None where it did not return in time."""
+    task = ray.remote(num_cpus=0, max_retries=0)(function)
+    results = {
+        node_id: task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False)).remote(*words)
+        for node_id, words in arguments.items()
     }
-    ready, _ = ray.wait(list(running.values()), num_returns=len(running), timeout=TIMEOUT_S)
-    return {node_id: _got(task) if task in ready else None for node_id, task in running.items()}
+    ready, _ = ray.wait(list(results.values()), num_returns=len(results), timeout=TIMEOUT_S)
+    return {node_id: _value(result) if result in ready else None for node_id, result in results.items()}
 
 
-def _got(task: Any) -> Any:
+def _value(result: Any) -> Any:
     try:
-        return ray.get(task)
+        return ray.get(result)
     except ray.exceptions.RayError:  # the node went away, or cannot import the program
         return None
 
 
+# ---- problems
+
+
 def problems(nodes: Sequence[Node]) -> Iterator[Problem]:
-    """What is wrong between the nodes and on them."""
+    """The problems of single nodes, and the differences between nodes."""
     for node in nodes:
         if node.facts is None:
-            yield Problem(nodes=node.address, what="does not answer", mend="see its logs: is the package installed?")
-    known = [(node, node.facts) for node in nodes if node.facts is not None]
+            yield Problem(nodes=node.address, text="does not answer", remedy="see its logs: is the package installed?")
+    answers = [(node, node.facts) for node in nodes if node.facts is not None]
     for name in ("python", "ray", "torch", "mgc-search"):
-        values = {node.address: told.versions[name] for node, told in known}
-        yield from _differing(name, values, mend="`ray up` again sets up nodes anew; --cluster sends this code")
-    yield from _differing("dataset", {node.address: told.digest for node, told in known if told.digest}, mend="copy it")
-    for node, told in known:
-        yield from _of_node(node, told)
-    if known and not any(told.token for _, told in known) and len(nodes) > 1:
-        what = "Ray asks for no token: whoever reaches its ports runs code"
-        mend = "RAY_AUTH_MODE=token and ~/.ray/auth_token on all nodes"
-        yield Problem(nodes="cluster", what=what, mend=mend, ends=False)
+        values = {node.address: own.versions[name] for node, own in answers}
+        yield from _differences(name, values, remedy="`ray up` again sets up nodes anew; --cluster sends this code")
+    digests = {node.address: own.dataset_digest for node, own in answers if own.dataset_digest}
+    yield from _differences("dataset", digests, remedy="copy it")
+    for node, own in answers:
+        yield from _node_problems(node, own)
+    if answers and not any(own.has_token for _, own in answers) and len(nodes) > 1:
+        text = "Ray asks for no token: whoever reaches its ports runs code"
+        remedy = "RAY_AUTH_MODE=token and ~/.ray/auth_token on all nodes"
+        yield Problem(nodes="cluster", text=text, remedy=remedy, is_fatal=False)
 
 
-def _of_node(node: Node, told: Facts) -> Iterator[Problem]:
-    if told.data is not None:
-        yield Problem(nodes=node.address, what=told.data, mend="--data s3://... or a folder that all nodes see")
-    if told.storage is not None:
-        yield Problem(nodes=node.address, what=f"cannot write the storage: {told.storage}", mend="rights, or mount it")
-    if node.missing:
-        what = f"does not see on the storage what {', '.join(node.missing)} wrote"
-        yield Problem(
-            nodes=node.address, what=what, mend="--storage must be one place for all: s3://..., a shared folder"
-        )
-    if node.gpus > told.gpus:
-        what = f"Ray promises {node.gpus:g} GPUs, the machine has {told.gpus}"
-        yield Problem(nodes=node.address, what=what, mend="NVIDIA's driver, or --num-gpus of ray start", ends=False)
-    if told.disk_gb < MIN_DISK_GB:
-        what = f"{told.disk_gb:.1f} GB free for its cache"
-        yield Problem(nodes=node.address, what=what, mend="make room, or MGC_CACHE elsewhere", ends=False)
-
-
-def _differing(name: str, values: dict[str, str], *, mend: str) -> Iterator[Problem]:
-    """The nodes whose value is not that of most."""
+def _differences(name: str, values: dict[str, str], *, remedy: str) -> Iterator[Problem]:
+    """The nodes whose value differs from that of most nodes."""
     if len(set(values.values())) > 1:
         usual = Counter(values.values()).most_common(1)[0][0]
         others = {address: value for address, value in values.items() if value != usual}
-        what = f"{name} {', '.join(sorted(set(others.values())))}, elsewhere {usual}"
-        yield Problem(nodes=", ".join(others), what=what, mend=mend)
+        text = f"{name} {', '.join(sorted(set(others.values())))}, elsewhere {usual}"
+        yield Problem(nodes=", ".join(others), text=text, remedy=remedy)
 
 
-def _tracking(uri: str | None) -> Iterator[Problem]:
-    """MLflow's server, from here: the driver is who talks to it."""
+def _node_problems(node: Node, own: Facts) -> Iterator[Problem]:
+    def problem(text: str, remedy: str, *, is_fatal: bool = True) -> Problem:
+        return Problem(nodes=node.address, text=text, remedy=remedy, is_fatal=is_fatal)
+
+    if own.dataset_error is not None:
+        yield problem(own.dataset_error, "--data s3://... or a folder that all nodes see")
+    if own.storage_error is not None:
+        yield problem(f"cannot write the storage: {own.storage_error}", "rights, or mount it")
+    if node.missing:
+        text = f"does not see on the storage what {', '.join(node.missing)} wrote"
+        yield problem(text, "--storage must be one place for all: s3://..., a shared folder")
+    if node.gpus > own.gpus:
+        text = f"Ray promises {node.gpus:g} GPUs, the machine has {own.gpus}"
+        yield problem(text, "NVIDIA's driver, or --num-gpus of ray start", is_fatal=False)
+    if own.disk_gb < MIN_DISK_GB:
+        text = f"{own.disk_gb:.1f} GB free for its cache"
+        yield problem(text, "make room, or MGC_CACHE elsewhere", is_fatal=False)
+
+
+def _tracking_problems(uri: str | None) -> Iterator[Problem]:
+    """Whether MLflow's server answers on this machine: only the driver talks to it."""
     parts = urlsplit(uri or "")
     if parts.scheme not in ("http", "https") or parts.hostname is None:
         return
+    address = parts.hostname, parts.port or 80
     try:
-        socket.create_connection((parts.hostname, parts.port or 80), timeout=REACH_S).close()
+        socket.create_connection(address, timeout=CONNECT_S).close()
     except OSError as error:
-        where = f"{parts.hostname}:{parts.port or 80}"
-        what = f"MLflow at {where} does not answer: {error.strerror or error}"
-        yield Problem(nodes="driver", what=what, mend="start it, or --tracking-uri, or --offline")
-
-
-def table(nodes: Sequence[Node]) -> Table:
-    """The nodes, a line each."""
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("node", "name", "python", "ray", "torch", "mgc-search", "GPUs", "memory", "disk free", "dataset"):
-        made.add_column(title, no_wrap=True)
-    for node in nodes:
-        told = node.facts
-        if told is None:
-            made.add_row(node.address, Text("does not answer", style="red"))
-            continue
-        sizes = (f"{node.gpus:g}", f"{told.memory_gb:.0f} GB", f"{told.disk_gb:.0f} GB")
-        made.add_row(node.address, told.node, *told.versions.values(), *sizes, told.digest or "-")
-    return made
-
-
-def report(nodes: Sequence[Node], found: Sequence[Problem]) -> None:
-    """The nodes as a table on stdout, then a line for each problem."""
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
-    console.print(table(nodes))
-    for problem in found:
-        console.print(Text(f"problem: {problem}", style="red"), soft_wrap=True)
-    if not found:
-        console.print(f"{len(nodes)} node{'' if len(nodes) == 1 else 's'} in order")
-
-
-def before_trials(*, storage: str | None, dataset: str, tracking_uri: str | None) -> list[str]:
-    """The check as a study makes it: what is to be said. Raises ConfigError with what no study can succeed with."""
-    nodes, found = check(storage=storage, dataset=dataset, tracking_uri=tracking_uri)
-    if fatal := [str(problem) for problem in found if problem.ends]:
-        raise ConfigError(f"preflight: {'; '.join(fatal)}")
-    count = f"{len(nodes)} node{'' if len(nodes) == 1 else 's'}"
-    return [f"preflight: {count} in order", *(f"preflight: {problem}" for problem in found)]
+        text = f"MLflow at {address[0]}:{address[1]} does not answer: {error.strerror or error}"
+        yield Problem(nodes="driver", text=text, remedy="start it, or --tracking-uri, or --offline")

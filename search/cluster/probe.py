@@ -1,6 +1,6 @@
-"""What a node of a cluster says about itself before trial 1. Runs on the node; knows nothing of Ray or other nodes.
+"""What a node of a cluster reports about itself before trial 1. Runs on the node; knows nothing of Ray or other nodes.
 
-A node never raises: what it cannot do is its answer.
+A node raises no error for what it cannot do: the error's text is part of its answer.
 """
 
 from __future__ import annotations
@@ -12,14 +12,11 @@ import shutil
 import socket
 import subprocess
 from dataclasses import dataclass
-from hashlib import blake2b
-from pathlib import Path
 
-import mgc
-import search
 from mgc.cache import cache_dir
-from mgc.config import ConfigError
-from search.storage import Folder, said
+from mgc.errors import ConfigError
+from search.cluster import code
+from search.record.storage import Folder, error_text
 
 PROBES = "preflight"
 """Folder on the storage in which each node leaves a file for the others."""
@@ -28,74 +25,64 @@ GB = 1e9
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """One node. Texts are compared between nodes; `storage`, `data` say what went wrong there."""
+    """One node. Versions and digests are compared between nodes; an error's text is None where all is well."""
 
     node: str
+    """Its host name."""
     versions: dict[str, str]
     """Of python, ray, torch and mgc-search, whose version goes with a digest of its code."""
-    token: bool
+    has_token: bool
     """Whether its Ray asks for a token."""
     gpus: int
-    """That the driver of the cards knows."""
+    """As many as the driver of the cards lists."""
     memory_gb: float
     disk_gb: float
-    """Free where its cache lies."""
-    digest: str | None = None
-    """Of the dataset as it finds it there."""
-    data: str | None = None
-    storage: str | None = None
+    """Free space where its cache lies."""
+    dataset_digest: str | None = None
+    """Of the dataset as this node reads it; None where it could not, or where no dataset was asked for."""
+    dataset_error: str | None = None
+    storage_error: str | None = None
 
 
 def facts(key: str, storage: str | None, dataset: str | None) -> Facts:
-    """This node, which leaves a file named `key` on the storage and opens the dataset."""
-    digest, no_data = _dataset(dataset)
+    """The facts of this node, which leaves a file named `key` on the storage and opens the dataset."""
+    digest, dataset_error = _open_dataset(dataset)
     return Facts(
         node=socket.gethostname(),
         versions={
             "python": platform.python_version(),
             "ray": importlib.metadata.version("ray"),
             "torch": importlib.metadata.version("torch"),
-            "mgc-search": f"{importlib.metadata.version('mgc-search')}+{code_digest()}",
+            "mgc-search": f"{importlib.metadata.version('mgc-search')}+{code.digest()}",
         },
-        token=os.environ.get("RAY_AUTH_MODE") == "token",
+        has_token=os.environ.get("RAY_AUTH_MODE") == "token",
         gpus=_num_gpus(),
         memory_gb=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GB,
         disk_gb=shutil.disk_usage(cache_dir()).free / GB,
-        digest=digest,
-        data=no_data,
-        storage=_written(key, storage),
+        dataset_digest=digest,
+        dataset_error=dataset_error,
+        storage_error=_leave_file(key, storage),
     )
 
 
-def unread(keys: list[str], storage: str) -> list[str]:
-    """The files of other nodes that this one does not find on the storage."""
+def missing_files(keys: list[str], storage: str) -> list[str]:
+    """Those of the nodes' files that this node does not see on the storage."""
     folder = Folder(storage).below(PROBES)
-    missing = []
-    for key in keys:
-        try:
-            is_there = folder.read(key) == key.encode()
-        except OSError:
-            is_there = False
-        if not is_there:
-            missing.append(key)
-    return missing
+    return [key for key in keys if not _is_there(folder, key)]
 
 
-def code_digest() -> str:
-    """8 hex digits of the program's files: nodes with the same ones run the same code."""
-    digest = blake2b(digest_size=4)
-    for package in (mgc, search):
-        root = Path(next(iter(package.__path__)))
-        for path in sorted(root.rglob("*.py")):
-            digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
-    return digest.hexdigest()
+def _is_there(folder: Folder, key: str) -> bool:
+    try:
+        return folder.read(key) == key.encode()
+    except OSError:
+        return False
 
 
-def _dataset(spec: str | None) -> tuple[str | None, str | None]:
-    """The digest of a dataset, or why this node cannot open it."""
+def _open_dataset(spec: str | None) -> tuple[str | None, str | None]:
+    """The digest of a dataset, or the reason why this node cannot open it."""
     if spec is None:
         return None, None
-    from mgc.datasets import open_dataset
+    from mgc.datasets.registry import open_dataset
 
     try:
         return open_dataset(spec, progress=False).digest, None
@@ -103,20 +90,20 @@ def _dataset(spec: str | None) -> tuple[str | None, str | None]:
         return None, " ".join(str(error).split())
 
 
-def _written(key: str, storage: str | None) -> str | None:
-    """Leave a file on the storage; why that failed, or None."""
+def _leave_file(key: str, storage: str | None) -> str | None:
+    """Write a file to the storage. Returns the error's text, or None."""
     if storage is None:
         return None
     try:
         Folder(storage).below(PROBES).write(key, key.encode())
     except OSError as error:
-        return said(error)
+        return error_text(error)
     return None
 
 
 def _num_gpus() -> int:
-    """By NVIDIA's own tool: torch, in a task that was promised no GPU, sees none."""
+    """By NVIDIA's own tool: torch sees no GPU in a task that was promised none."""
     if shutil.which("nvidia-smi") is None:
         return 0
-    done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
-    return done.stdout.count("GPU ")
+    listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
+    return listing.stdout.count("GPU ")

@@ -1,16 +1,28 @@
-"""Ray's token on the machine that asks: Ray looks for it when it is imported, and only where it is told to.
+"""The user's token for Ray clusters. Ray looks for it only if the environment says so when Ray is imported.
 
-So this must be called before anything of Ray's is. Knows the environment and Ray's file, and nothing of Ray.
+So `user_token` must surround the first import of Ray. Knows the environment and the token's file, not Ray.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+MODE = "RAY_AUTH_MODE"
 
-def use_token() -> None:
-    """Let Ray send the user's token, if there is one, unless the user has decided about tokens."""
-    given = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
-    if (Path.home() / ".ray" / "auth_token").is_file() or any(name in os.environ for name in given):
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+@contextmanager
+def user_token() -> Iterator[None]:
+    """Let Ray send the user's token in this block, if there is one, unless the user has set RAY_AUTH_MODE."""
+    variables = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+    has_token = (Path.home() / ".ray" / "auth_token").is_file() or any(name in os.environ for name in variables)
+    if MODE in os.environ or not has_token:
+        yield
+        return
+    os.environ[MODE] = "token"
+    try:
+        yield
+    finally:
+        os.environ.pop(MODE, None)

@@ -1,4 +1,4 @@
-"""A way through SSH to a port that the head of a cluster keeps to itself. Knows ssh and the cluster's file."""
+"""An SSH tunnel to a port of the head that only the head itself can reach. Knows ssh and the cluster's file."""
 
 from __future__ import annotations
 
@@ -20,50 +20,51 @@ OPEN_S = 30.0
 
 @contextmanager
 def tunnel(file: ClusterFile, port: int = DASHBOARD_PORT) -> Iterator[str]:
-    """`http://127.0.0.1:PORT` of this machine leads to a port of the head's loopback while the block runs.
+    """The URL on this machine, `http://127.0.0.1:PORT`, that leads to a port of the head's loopback in this block.
 
-    Raises ClusterFileError where SSH does not come through, with what it says.
+    Raises ClusterFileError where ssh cannot connect, with ssh's last line.
     """
     head = head_of(file)
-    here = _free_port()
-    command = ["ssh", "-N", "-i", str(head.key), "-L", f"127.0.0.1:{here}:127.0.0.1:{port}"]
+    login = f"{head.user}@{head.address}"
+    local_port = _free_port()
+    command = ["ssh", "-N", "-i", str(head.key), "-L", f"127.0.0.1:{local_port}:127.0.0.1:{port}"]
     for option in ("BatchMode=yes", "ExitOnForwardFailure=yes", "StrictHostKeyChecking=accept-new"):
         command += ["-o", option]
     for option in (f"ConnectTimeout={OPEN_S:.0f}", "ServerAliveInterval=15", "ServerAliveCountMax=4"):
         command += ["-o", option]
-    with tempfile.TemporaryFile("w+") as said:
-        # a session of its own: Ctrl-C on the terminal is for us, who still have to say something through the tunnel
+    with tempfile.TemporaryFile("w+") as output:
+        # its own session: Ctrl-C on the terminal is for us, who still send something through the tunnel
         ssh = subprocess.Popen(
-            [*command, f"{head.user}@{head.address}"],
+            [*command, login],
             stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=said,
+            stdout=output,
+            stderr=output,
             start_new_session=True,
         )
         try:
-            _wait(ssh, here, said, f"{head.user}@{head.address}")
-            yield f"http://127.0.0.1:{here}"
+            _wait(ssh, local_port, output, login)
+            yield f"http://127.0.0.1:{local_port}"
         finally:
             ssh.terminate()
             ssh.wait()
 
 
-def _wait(ssh: subprocess.Popen[bytes], port: int, said: IO[str], where: str) -> None:
-    """Until somebody listens here, which ssh does once it is through."""
-    until = time.monotonic() + OPEN_S
-    while ssh.poll() is None and time.monotonic() < until:
+def _wait(ssh: subprocess.Popen[bytes], port: int, output: IO[str], login: str) -> None:
+    """Return when the local port is open, which ssh opens once it has connected."""
+    deadline = time.monotonic() + OPEN_S
+    while ssh.poll() is None and time.monotonic() < deadline:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:
             time.sleep(0.05)
         else:
             return
-    said.seek(0)
-    lines = [line.strip() for line in said.read().splitlines() if line.strip()]
-    raise ClusterFileError(f"ssh to {where}: {lines[-1] if lines else 'no answer'}", "cluster")
+    output.seek(0)
+    lines = [line.strip() for line in output.read().splitlines() if line.strip()]
+    raise ClusterFileError(f"ssh to {login}: {lines[-1] if lines else 'no answer'}", "cluster")
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])

@@ -1,0 +1,37 @@
+"""A problem as a space of this project, by which every method knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from benchmarks.searches.problems import Config, Problem
+from mgc.config import DataConfig
+from search.space.sections import Budget, Resources, SearchConfig
+from search.space.space import Space
+
+ETA = 3
+"""Of so many trials at a rung, one goes on: under every method that has rungs."""
+METRIC = "val_accuracy"
+Taken = Callable[[Config], Config]
+"""Gives the config that is trained in place of a proposed one (Trainings.taken)."""
+
+
+def space_of(
+    problem: Problem, *, sampler: str = "random", seed: int = 0, min_epochs: int | Literal["auto"] | None = 1
+) -> Space:
+    """The problem's params as a space; no space file has them, since no model of ours does. There are no rungs where
+    `min_epochs` is None.
+    """
+    rungs = {} if min_epochs is None else {"min_epochs": min_epochs, "reduction_factor": ETA}
+    return Space(
+        name=problem.name,
+        path=Path(problem.name),
+        description="",
+        data=DataConfig(),
+        params=problem.params,
+        search=SearchConfig(sampler=sampler, seed=seed, metric=METRIC, on_repeat="reseed"),
+        budget=Budget(**{"max_epochs" if rungs else "epochs": problem.num_epochs}, **rungs),
+        resources=Resources(),
+    )

@@ -1,0 +1,1 @@
+"""A study's durable record: its journal, its header, its checkpoints, and how its trials rank."""

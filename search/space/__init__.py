@@ -1,0 +1,1 @@
+"""The space file: read with its lines, checked at the door, walked as the one way to make params of it."""

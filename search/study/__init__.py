@@ -1,0 +1,1 @@
+"""One study from start to end, a search or a confirmation."""

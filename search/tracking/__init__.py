@@ -1,0 +1,1 @@
+"""What a tracking backend (MLflow) shows of a study: a projection of the record, which can be made again."""
