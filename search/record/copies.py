@@ -20,6 +20,7 @@ from mgc.whole import PARTIAL, REPLACED, write_whole
 from search.record.faults import note_fault
 from search.record.files import CHECKPOINT, JOURNAL, LOCK
 from search.record.lease import Lease, leased
+from search.record.notes import DRIVER, note_line
 from search.record.record import Record
 from search.record.storage import Folder, StorageError, error_text
 
@@ -39,6 +40,10 @@ def only_driver(folder: Path, storage: str | None) -> Iterator[Lease]:
     """Have the lease of a study's storage while the block runs, and first bring to its folder what the storage has
     beyond it. Nothing of that where the study has no storage.
 
+    A driver that had the lease before may still be about to write, since it was suspended or the storage's clock has
+    jumped. So a line that names the new driver is written to both records first: whatever the old one copies from then
+    on is refused, since the stored record is not the beginning of its own.
+
     Raises LeaseError where another driver has the lease, StorageError where the storage does not answer, or where its
     record and the one of the folder went on in two ways, RecordError where the one of the folder is damaged.
     """
@@ -47,28 +52,40 @@ def only_driver(folder: Path, storage: str | None) -> Iterator[Lease]:
         raise StorageError(f"storage must be another folder than --out, got {folder.parent} for both", "storage")
     with leased(stored) as lease:
         if stored is not None:
-            _catch_up(folder, stored)
+            line = note_line(DRIVER, str(lease.holder), writer=lease.holder.driver)
+            try:
+                while not _catch_up(folder, stored, line):
+                    pass  # the old driver has just copied its record once more
+            except OSError as error:
+                text = f"storage {stored.address} cannot be used: {error_text(error)}"
+                raise StorageError(text, "storage") from None
         yield lease
 
 
-def _catch_up(folder: Path, storage: Folder) -> None:
-    """Bring the lines that the storage's record has beyond the one in a folder: another machine wrote them."""
-    try:
-        found = storage.version_and_content(JOURNAL)
-    except OSError as error:
-        raise StorageError(f"storage {storage.address} cannot be read: {error_text(error)}", "storage") from None
-    own, stored = whole_lines(folder), b"" if found is None else found[1]
-    if own.startswith(stored):
-        return
-    if not stored.startswith(own):
+def _catch_up(folder: Path, storage: Folder, line: bytes) -> bool:
+    """Bring the lines that the storage's record has beyond the one in a folder, since another machine wrote them, and
+    add a line to both. Returns False, and adds nothing, where the stored record changes meanwhile.
+
+    Raises StorageError where the two went on in two ways, RecordError where the own one is damaged, OSError.
+    """
+    version, stored = storage.version_and_content(JOURNAL) or (None, b"")
+    own = whole_lines(folder)
+    if not own and not stored:
+        return True
+    if not stored.startswith(own) and not own.startswith(stored):
         Record.open(folder)  # raises where it is damaged, which the command of that error mends
         raise StorageError(
             f"study {folder.name} went on in two ways, in {folder} and on {storage.address}; move one of them away, "
             "and the other goes on",
             "storage",
         )
-    write_whole(folder / JOURNAL, stored)
-    _log.warning("study %s went on elsewhere; its record is brought back from %s", folder.name, storage.address)
+    content = max(own, stored, key=len) + line
+    if storage.replace(JOURNAL, content, version) is None:
+        return False
+    write_whole(folder / JOURNAL, content)
+    if len(stored) > len(own):
+        _log.warning("study %s went on elsewhere; its record is brought back from %s", folder.name, storage.address)
+    return True
 
 
 class _Copy:
@@ -124,9 +141,7 @@ class Copier:
         self._is_ending = True
         self._due.set()
         self._thread.join(PATIENCE_S)
-        if not self._lease.is_sure:
-            with suppress(OSError):  # the storage may answer again
-                self._lease.renew()
+        self._renew_lease()  # another driver may have it by now, and the storage may answer again
         if self._lease.is_sure:
             _copy_all(self._record, self._storage)
         elif self._lease.lost is None:
@@ -153,12 +168,18 @@ class Copier:
             self._is_away = False
         except _WentOnError:
             self._say("the study on %s went on without this machine, and is not copied", self._storage.address)
+            self._renew_lease()
         except OSError as error:
             self._say("the record could not be copied to %s: %s", self._storage.address, error_text(error))
         except Exception as error:  # the study goes on without a copy, and the next try may succeed
             log = note_fault(self._record.folder, "the copy of the study")
             name, text = type(error).__name__, one_line(error)
             self._say("the study could not be copied to %s: %s: %s (see %s)", self._storage.address, name, text, log)
+
+    def _renew_lease(self) -> None:
+        """Look at once who has the lease."""
+        with suppress(OSError):
+            self._lease.renew()
 
     def _say(self, line: str, *values: object) -> None:
         """Warn, once until a copy succeeds."""

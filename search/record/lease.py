@@ -94,7 +94,8 @@ class Lease:
         self, folder: Folder | None, number: int = 0, own: Holder | None = None, taken_at: float = 0.0
     ) -> None:
         self._folder, self._number = folder, number
-        self._own = own or _new_holder()
+        self.holder = own or _new_holder()
+        """This driver."""
         self._sure_until = taken_at + SURE_S
         self.lost: str | None = None
         """Who has taken the lease meanwhile, in one line for people; None as long as nobody has."""
@@ -114,11 +115,11 @@ class Lease:
         if self._folder is None or self.lost is not None:
             return
         began, holder = _clock(), _holder(self._folder, self._number)
-        if holder is None or holder.driver == self._own.driver:
-            self._own = replace(self._own, renewals=self._own.renewals + 1)
+        if holder is None or holder.driver == self.holder.driver:
+            self.holder = replace(self.holder, renewals=self.holder.renewals + 1)
             # The file comes before the look: who takes a lease looks at its file once more (_take), so that never both
             # are sure.
-            self._folder.write(_name(self._number), self._own.content)
+            self._folder.write(_name(self._number), self.holder.content)
             last = max(_numbers(self._folder))
             if last == self._number:
                 self._sure_until = began + SURE_S
@@ -129,7 +130,7 @@ class Lease:
     def give_back(self) -> None:
         """Let the next driver have it at once. Raises OSError."""
         if self._folder is not None and self.lost is None:
-            self._folder.write(_name(self._number), replace(self._own, is_over=True).content)
+            self._folder.write(_name(self._number), replace(self.holder, is_over=True).content)
 
 
 @contextmanager

@@ -10,7 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from search.record.lines import encoded
+
 Value = TypeVar("Value")
+_SET_STUDY_ATTR = 2
+"""The number that Optuna's journal gives to the lines that write an attribute of a study."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,8 @@ class Note(Generic[Value]):
 
 OPEN: Note[bool] = Note("open", True)
 """Whether a driver runs the study, or was killed while it ran it."""
+DRIVER: Note[str | None] = Note("driver", None)
+"""The last driver that took the lease of the study's storage; None where there is no storage."""
 END: Note[Mapping[str, Any]] = Note("end", {"seconds": 0.0, "hopeless": None, "unsent": 0, "run_ids": {}})
 """How the study ended the last time: the `seconds` that all its drivers ran, `hopeless` (why no trial can succeed), how
 many runs MLflow lacks (`unsent`), and MLflow's `run_ids` by trial number.
@@ -53,6 +59,13 @@ CONFIRMED_MODEL: Note[str | None] = Note("confirmed_model", None)
 """The name of the confirmation whose model is in the study's model folder; None for the search's own best model."""
 TEST: Note[Mapping[str, Any] | None] = Note("test", None)
 """Of a confirmation: when it `opened` the test part, and its trials' `scores` there, by the trial's number as text."""
+
+
+def note_line(note: Note[Value], value: Value, *, writer: str) -> bytes:
+    """The line of a record that writes a note, as `Record.note` does; `writer` is a random id. For a record that nobody
+    has opened.
+    """
+    return encoded({"op_code": _SET_STUDY_ATTR, "worker_id": writer, "study_id": 0, "user_attr": {note.key: value}})
 
 
 @dataclass(frozen=True, kw_only=True)

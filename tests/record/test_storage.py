@@ -23,7 +23,8 @@ from search.record import checkpoints, copies
 from search.record.checkpoints import CheckpointError
 from search.record.copies import Copier, copy_study, only_driver
 from search.record.files import CHECKPOINT, JOURNAL
-from search.record.lease import Lease, leased
+from search.record.lease import Holder, Lease, leased
+from search.record.notes import DRIVER
 from search.record.record import Record
 from search.record.storage import Folder, StorageError, restore_studies, storage_address
 
@@ -347,6 +348,60 @@ def test_a_study_that_went_on_in_two_ways_is_refused_with_the_remedy(storage, tm
     line = rf"^study se_ratio-001 went on in two ways, in {record.folder} and on {address}; move one of them away, and"
     with pytest.raises(StorageError, match=line), only_driver(record.folder, address):
         pass
+
+
+def begun_twice(storage, tmp_path):
+    """A study that one driver has copied to its storage, and the same study in the folder of another driver."""
+    record = new_record(tmp_path / "here", storage=f"{storage}/se_ratio-001")
+    copy_study(record)
+    restore_studies(storage, tmp_path / "there", space="se_ratio", name=None)
+    return record, Record.open(tmp_path / "there" / "se_ratio-001")
+
+
+def test_a_driver_that_is_late_with_a_copy_is_refused_once_another_has_taken_the_lease(storage, tmp_path):
+    """It was suspended between its look at the lease and its copy."""
+    record, other = begun_twice(storage, tmp_path)
+    late = copies._Copy(record, Folder(record.header.storage))
+    late.update()
+    with only_driver(other.folder, other.header.storage) as lease:
+        assert Record.open(other.folder).noted(DRIVER) == str(lease.holder)
+        add_trial(record, "complete", [0.5])
+        with pytest.raises(copies._WentOnError):
+            late.update()
+        assert Folder(record.header.storage).read(JOURNAL) == (other.folder / JOURNAL).read_bytes()
+
+
+def test_a_copy_that_comes_while_another_driver_catches_up_is_caught_up_with_too(storage, tmp_path, monkeypatch):
+    record, other = begun_twice(storage, tmp_path)
+    late = copies._Copy(record, Folder(record.header.storage))
+    late.update()
+    replace, is_late = Folder.replace, [True]
+
+    def replace_later(self, name, content, version):
+        if name == JOURNAL and is_late.pop():
+            is_late.append(False)
+            add_trial(record, "complete", [0.5])
+            late.update()
+        return replace(self, name, content, version)
+
+    is_late.insert(0, False)  # of the late copy itself
+    monkeypatch.setattr(Folder, "replace", replace_later)
+    with only_driver(other.folder, other.header.storage):
+        assert [trial.state for trial in Record.open(other.folder).trials()] == ["complete"]
+
+
+def test_a_driver_whose_copy_is_refused_looks_at_once_who_has_the_lease(tmp_path, monkeypatch, caplog):
+    record, other = begun_twice(str(tmp_path / "shared"), tmp_path)
+    monkeypatch.setattr(Holder, "is_dead", True)  # the other driver takes it for one that was killed
+    with leased(Folder(record.header.storage)) as lease, Copier(record, lease) as copier:
+        until_copied(str(tmp_path / "shared"), record)
+        with only_driver(other.folder, other.header.storage) as taken:
+            add_trial(record, "complete", [0.5])
+            copier.copy_soon()
+            until(lambda: lease.lost is not None, "the look")
+    line = f"the study on {record.header.storage} went on without this machine, and is not copied"
+    assert caplog.messages[0] == line
+    assert lease.lost == f"{taken.holder} has taken the lease of {record.header.storage}"
 
 
 def test_the_folder_of_the_study_is_no_storage_for_its_copy(tmp_path):
