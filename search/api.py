@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from search.record.files import MODEL
 from search.record.ranking import pareto_front
 from search.record.record import TrialRecord
-from search.space.objectives import Objectives
+from search.settings.objectives import Objectives
 from search.space.space import Space
 from search.study.plan import SearchOptions
 from search.study.searching import Outcome

@@ -24,7 +24,7 @@ from search.record.files import JOURNAL, PAGE, REPORT
 from search.record.notes import TEST, scores_on_test
 from search.record.record import Record, TrialRecord, readable
 from search.results.published import Figure, figures, has_settings
-from search.space.metrics import is_share
+from search.settings.metrics import is_share
 from search.stats import Interval, over_seeds
 
 COLUMNS = (

@@ -48,7 +48,7 @@ ADDRESSES = {
 LIGHT = (
     "search/run.py",
     "search/space/space.py",
-    "search/space/sections.py",
+    "search/settings/sections.py",
     "search/space/check.py",
     "search/space/schema.py",
     "mgc/config.py",

@@ -8,7 +8,7 @@ from typing import Literal
 
 from benchmarks.searches.problems import Config, Problem
 from mgc.config import DataConfig
-from search.space.sections import Budget, Resources, SearchConfig
+from search.settings.sections import Budget, Resources, SearchConfig
 from search.space.space import Space
 
 ETA = 3

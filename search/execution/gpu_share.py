@@ -31,9 +31,9 @@ from search.execution.slots import Peak, Slots, trials_that_fit
 from search.execution.spec import TrialSpec
 from search.record.notes import GPU_PEAK
 from search.record.record import Record
+from search.settings.sections import Resources
 from search.space.domains import values
 from search.space.params import combinations, ordered, parents_of
-from search.space.sections import Resources
 from search.words import named
 
 COPIES_OF_WEIGHTS = 4

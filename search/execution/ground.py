@@ -19,8 +19,8 @@ from mgc.errors import ConfigError
 from mgc.models.effective import effective_network
 from mgc.models.networks import check_shape, num_weights
 from mgc.splits import Split, make_split
+from search.settings.metrics import NUM_WEIGHTS
 from search.space.domains import label
-from search.space.metrics import NUM_WEIGHTS
 from search.space.params import Param, corners
 from search.space.space import Space
 

@@ -15,7 +15,7 @@ import ray
 
 from search.execution.autoscaler import PRICE_LABEL, limits
 from search.execution.slots import Slots
-from search.space.sections import Resources
+from search.settings.sections import Resources
 
 ASK_EVERY_S = 2.0
 WITHOUT_BF16 = frozenset({"T4", "V100", "P100", "P4", "K80"})

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from search.space.sections import MAX_PER_GPU
+from search.settings.sections import MAX_PER_GPU
 
 CUDA_CONTEXT_BYTES = 600 << 20
 """The memory of a process's CUDA context: more than was ever seen, so that no memory is promised twice."""

@@ -31,8 +31,8 @@ from search.execution.slots import share_bytes
 from search.execution.spec import TrialSpec
 from search.record import checkpoints
 from search.record.checkpoints import CheckpointError
-from search.space.metrics import SECONDS_PER_CLIP
-from search.space.objectives import means
+from search.settings.metrics import SECONDS_PER_CLIP
+from search.settings.objectives import means
 
 CHECKPOINT_EVERY_S = 30.0
 """Seconds of training that a lost worker costs at most, the epoch that it was in aside."""

@@ -31,8 +31,8 @@ from pydantic import (
 from mgc.config import Vote
 from mgc.redact import redacted, redacted_word
 from search.record.journal import RecordError
-from search.space.objectives import Objectives, listed, plain
-from search.space.sections import Resources
+from search.settings.objectives import Objectives, listed, plain
+from search.settings.sections import Resources
 from search.space.space import Space
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from search.record.ended import State
 from search.record.header import StudyHeader
 from search.record.record import TrialRecord
-from search.space.metrics import is_share
-from search.space.objectives import Objectives, dominates
+from search.settings.metrics import is_share
+from search.settings.objectives import Objectives, dominates
 from search.stats import Interval, over_seeds
 from search.words import brief
 

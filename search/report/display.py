@@ -33,8 +33,8 @@ from search.report.tables import (
 )
 from search.results.commands import sync_command, ui_command
 from search.results.rungs import rung_warning
+from search.settings.objectives import Objectives
 from search.space.describe import params_lines
-from search.space.objectives import Objectives
 from search.words import MOST_NAMED, duration, numbered
 
 FILE_WIDTH = 120

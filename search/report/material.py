@@ -16,7 +16,7 @@ from search.record.record import Record, TrialRecord
 from search.report.tables import varying_names
 from search.results.confirmed import Confirmed, confirmations
 from search.results.predictions import Pictures, read_predictions
-from search.space.objectives import Objectives
+from search.settings.objectives import Objectives
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from search.report.axes import (
     without_collisions,
 )
 from search.report.places import places
-from search.space.objectives import Objectives, dominates
+from search.settings.objectives import Objectives, dominates
 from search.stats import Interval
 
 COLORS: Mapping[State, str] = {"complete": "#1b7837", "stopped": "#d9a441", "failed": "#c0392b", "running": "#2c7fb8",

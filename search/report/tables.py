@@ -25,7 +25,7 @@ from search.record.ranking import (
 )
 from search.record.record import TrialRecord
 from search.report.columns import Column, fitting, short, table_of
-from search.space.metrics import COSTS
+from search.settings.metrics import COSTS
 from search.stats import Interval, points_text
 from search.words import MOST_NAMED, brief, duration, number, numbered, pairs
 

@@ -20,7 +20,7 @@ from search.record.ranking import Network, networks
 from search.record.record import Record, TrialRecord
 from search.results.commands import confirm_command
 from search.results.predictions import read_predictions
-from search.space.objectives import Objectives, plain_name
+from search.settings.objectives import Objectives, plain_name
 from search.stats import Floats, Interval, over_tracks
 from search.words import named, numbered
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from mgc.errors import ConfigError
+from search.settings.sections import Published
 from search.space.domains import label
-from search.space.sections import Published
 from search.space.space import Space
 
 PROFILE = "paper"

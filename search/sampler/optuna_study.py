@@ -19,7 +19,7 @@ from optuna.trial import Trial, TrialState
 from search.record.record import TrialRecord
 from search.sampler.evidence import PAUSED, at_one_rung, without_paused
 from search.sampler.translate import Candidate, suggest
-from search.space.objectives import Objectives
+from search.settings.objectives import Objectives
 from search.space.space import Space
 
 Labels = Mapping[str, Any]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from search.scheduler.asha import StoppingAsha
 from search.scheduler.promote import PromotingAsha
 from search.scheduler.scheduler import NoScheduler, Scheduler
-from search.space.sections import Budget
+from search.settings.sections import Budget
 
 SCHEDULERS: Mapping[str, Callable[[Budget, str], Scheduler]] = {
     "none": lambda budget, mode: NoScheduler(),

@@ -14,12 +14,12 @@ from mgc.config import DataConfig, Section
 from mgc.errors import ConfigError, check_names, close_to, nearest
 from mgc.models.registry import MODELS, model_class
 from mgc.training_config import SHARED_SECTIONS, allowed_keys, training_config
+from search.settings.sections import Budget, Published, Resources, SearchConfig
 from search.space.document import Document, Key, SpaceError, dotted
 from search.space.domains import Grid, contains, label, of_domain
 from search.space.foreign import own_key, to_try
 from search.space.overrides import KEYS as OVERRIDABLE
 from search.space.params import Param, check_possible, corners, read_params, with_ancestors
-from search.space.sections import Budget, Published, Resources, SearchConfig
 
 S = TypeVar("S", bound=Section)
 

@@ -9,8 +9,8 @@ from mgc.config import DataConfig
 from mgc.errors import ConfigError, check_names, nearest
 from mgc.models.registry import MODELS
 from mgc.training_config import allowed_keys
+from search.settings.sections import STUDY_SECTIONS
 from search.space.document import Document, Place, SpaceError, read_value
-from search.space.sections import STUDY_SECTIONS
 
 KEYS: dict[str, tuple[str, ...]] = {
     "data": DataConfig.keys(),

@@ -18,12 +18,12 @@ from typing import Any
 from mgc.config import DataConfig
 from mgc.errors import ConfigError
 from mgc.training_config import TrainingConfig, training_config
+from search.settings.sections import DEFAULT_TRIALS, Budget, Published, Resources, SearchConfig
 from search.space.check import checked, located
 from search.space.document import Document, Place, SpaceError, read_file
 from search.space.domains import label, values
 from search.space.overrides import with_data, with_profile, with_settings
 from search.space.params import Choose, Param, combinations, ordered, parents_of, walk
-from search.space.sections import DEFAULT_TRIALS, Budget, Published, Resources, SearchConfig
 
 
 @dataclass(frozen=True, kw_only=True)

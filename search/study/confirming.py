@@ -35,7 +35,7 @@ from search.record.studies import check_data, is_finished
 from search.report.report import send, write_report
 from search.results.confirmed import Confirmed, confirmed
 from search.results.predictions import write_predictions
-from search.space.sections import Budget
+from search.settings.sections import Budget
 from search.space.space import Space
 from search.study.candidates import candidates, space_of
 from search.study.driver import drive

@@ -10,8 +10,8 @@ import torch
 from mgc.device import best_device
 from search.execution.ground import Ground, prepare
 from search.execution.slots import Slots
+from search.settings.metrics import NUM_WEIGHTS
 from search.space.describe import describe
-from search.space.metrics import NUM_WEIGHTS
 from search.space.space import Space
 from search.study.estimate import estimate_lines
 from search.study.stairs import count_networks

@@ -26,7 +26,7 @@ from search.execution.gpu_share import random_clips
 from search.execution.ground import Ground
 from search.execution.slots import Slots, share_bytes
 from search.scheduler.promote import PROBES
-from search.space.sections import Budget
+from search.settings.sections import Budget
 from search.words import duration
 
 TRACK_SECONDS = 30.0

@@ -23,7 +23,7 @@ from search.record.journal import RecordError
 from search.record.notes import FIRST_RUNG
 from search.record.record import Proposal, Record, TrialRecord
 from search.scheduler.scheduler import Decision, Go, Pause, Scheduler, Stop
-from search.space.objectives import Objectives
+from search.settings.objectives import Objectives
 
 MAX_WORKER_LOSSES = 3
 """Times that a trial is started again after its worker or node was lost, without having come further meanwhile."""

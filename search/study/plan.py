@@ -14,7 +14,7 @@ from search.record.copies import Copier
 from search.record.lease import Lease
 from search.record.record import Record, TrialRecord
 from search.report.display import Display
-from search.space.sections import Budget
+from search.settings.sections import Budget
 from search.space.space import Space
 from search.tracking.tracker import Tracker
 

@@ -19,8 +19,8 @@ from mgc.training import Training, TrainingError
 from search.execution.spec import trial_spec
 from search.record.record import Record, TrialRecord
 from search.record.studies import check_data
-from search.space.metrics import SECONDS_PER_CLIP
-from search.space.objectives import means
+from search.settings.metrics import SECONDS_PER_CLIP
+from search.settings.objectives import means
 
 TIMES = frozenset({"order", "seconds", "clips_per_s", SECONDS_PER_CLIP})
 """What an epoch's record holds that is no score."""

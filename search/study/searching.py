@@ -28,7 +28,7 @@ from search.record.studies import (
     num_trials,
     sampler_of,
 )
-from search.space.sections import Budget
+from search.settings.sections import Budget
 from search.space.space import Space
 from search.study.driver import drive
 from search.study.plan import Run, SearchOptions, prune

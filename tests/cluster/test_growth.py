@@ -22,7 +22,7 @@ from search.execution.cost import Limits
 from search.record.files import JOURNAL
 from search.record.notes import COST, Cost
 from search.record.record import Record
-from search.space.sections import Resources
+from search.settings.sections import Resources
 from search.space.space import Space
 from search.study.plan import SearchOptions
 from search.study.searching import run_study

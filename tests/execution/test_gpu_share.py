@@ -23,7 +23,7 @@ from search.execution.slots import CUDA_CONTEXT_BYTES, SPARE, Peak, trials_that_
 from search.execution.spec import TrialSpec
 from search.record.notes import GPU_PEAK
 from search.record.record import Record
-from search.space.sections import MAX_PER_GPU, Resources
+from search.settings.sections import MAX_PER_GPU, Resources
 from search.space.space import Space
 from search.study.plan import SearchOptions
 from search.study.searching import run_study

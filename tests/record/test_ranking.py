@@ -5,7 +5,7 @@ from small_study import HEADER, add_trial, new_record, study_header
 
 from search.record.header import StudyHeader
 from search.record.ranking import networks, ranked, repeats
-from search.space.objectives import Objectives
+from search.settings.objectives import Objectives
 
 HIGHEST = Objectives(metrics=("val_accuracy",), modes=("max",))
 LOWEST = Objectives(metrics=("val_accuracy",), modes=("min",))

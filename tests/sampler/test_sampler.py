@@ -12,8 +12,8 @@ from search.record.journal import locked
 from search.sampler.choosers import CHOOSERS, STARTUP_TRIALS
 from search.sampler.sampler import Sampler
 from search.sampler.translate import at, distribution, stored, suggest
+from search.settings.sections import SearchConfig
 from search.space.domains import Choice, Float, Int
-from search.space.sections import SearchConfig
 from search.space.space import Space
 
 SIZES = ("clip_seconds", "r")

@@ -13,7 +13,7 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from search.scheduler.asha import StoppingAsha
 from search.scheduler.registry import scheduler_of
 from search.scheduler.scheduler import Go, NoScheduler, Stop
-from search.space.sections import Budget
+from search.settings.sections import Budget
 
 budgets = st.builds(
     lambda low, high, factor: Budget(min_epochs=low, max_epochs=low + high, reduction_factor=factor),

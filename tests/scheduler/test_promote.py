@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 from search.scheduler.promote import EARLY_TRIALS, PROBES, PromotingAsha
 from search.scheduler.registry import scheduler_of
 from search.scheduler.scheduler import FirstRung, Go, Pause
-from search.space.sections import Budget
+from search.settings.sections import Budget
 from search.stats import rank_correlation
 
 FULL = 27

@@ -10,7 +10,7 @@ from search.record.journal import _Journal, locked
 from search.record.record import Record, has_begun
 from search.sampler.sampler import Sampler
 from search.scheduler.registry import scheduler_of
-from search.space.objectives import means
+from search.settings.objectives import means
 from search.space.space import Space
 from search.study.loop import StudyLoop
 

@@ -6,7 +6,7 @@ import pytest
 from loops import Study, num_reports
 
 from search.execution.slots import Slots
-from search.space.sections import Budget
+from search.settings.sections import Budget
 from search.study import estimate
 from search.study.estimate import estimate_lines, expected_epochs
 

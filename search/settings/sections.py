@@ -10,9 +10,9 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from mgc.config import Section
 from mgc.errors import ConfigError, close_to, nearest
-from search.space.metrics import METRICS, Metric, Mode
-from search.space.objectives import Objectives, listed, mean_name
-from search.space.samplers import SAMPLERS, SamplerEntry, sampler_of
+from search.settings.metrics import METRICS, Metric, Mode
+from search.settings.objectives import Objectives, listed, mean_name
+from search.settings.samplers import SAMPLERS, SamplerEntry, sampler_of
 
 OnRepeat = Literal["reseed", "reuse", "allow"]
 MAX_PER_GPU = 64

@@ -9,8 +9,8 @@ import pytest
 
 from mgc.errors import ConfigError
 from mgc.training import Scores
-from search.space.metrics import COSTS, METRICS, NUM_WEIGHTS, SECONDS_PER_CLIP
-from search.space.sections import Budget, Published, Resources, SearchConfig
+from search.settings.metrics import COSTS, METRICS, NUM_WEIGHTS, SECONDS_PER_CLIP
+from search.settings.sections import Budget, Published, Resources, SearchConfig
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from search.space.metrics import COSTS
+from search.settings.metrics import COSTS
 from search.words import number
 
 Constraints = Mapping[str, Mapping[str, float]]

@@ -15,7 +15,7 @@ from search.report.display import show_summary
 from search.report.report import write_report
 from search.report.tables import data_line, trial_line
 from search.results.answer import search_answer
-from search.space.objectives import Objectives, mean_name, means
+from search.settings.objectives import Objectives, mean_name, means
 from search.tracking.projection import description, front_tags, limit_tags, place_tags, points
 
 SEVERAL = {"metric": ["val_accuracy", "num_weights"], "mode": ["max", "min"]}
