@@ -68,7 +68,7 @@ def _preflight(arguments: argparse.Namespace) -> int:
 
     from search.cluster.preflight import check, report
     from search.execution.ray_cluster import cluster
-    from search.record.storage import storage_address
+    from search.storage.storage import storage_address
 
     storage = None if arguments.storage is None else storage_address(arguments.storage)
     with cluster("auto"):

@@ -24,7 +24,7 @@ from rich.text import Text
 
 from mgc.errors import ConfigError
 from search.cluster.probe import PROBES, Facts, facts, missing_files
-from search.record.storage import Folder
+from search.storage.storage import Folder
 
 TIMEOUT_S = 300.0
 """How long a node may take: it may fetch the dataset first."""

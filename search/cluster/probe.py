@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from mgc.cache import cache_dir
 from mgc.errors import ConfigError
 from search.cluster import code
-from search.record.storage import Folder, error_text
+from search.storage.storage import Folder, error_text
 
 PROBES = "preflight"
 """Folder on the storage in which each node leaves a file for the others."""

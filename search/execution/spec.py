@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from mgc.config import DataConfig
 from mgc.training_config import TrainingConfig, training_config
-from search.record.checkpoints import checkpoint_folder
 from search.record.header import TRAIN
 from search.record.record import Record, TrialRecord
+from search.storage.checkpoints import checkpoint_folder
 
 if TYPE_CHECKING:
     from mgc.splits import Part

@@ -29,10 +29,10 @@ from mgc.training_config import TrainingConfig
 from search.execution.executor import SPEC
 from search.execution.slots import share_bytes
 from search.execution.spec import TrialSpec
-from search.record import checkpoints
-from search.record.checkpoints import CheckpointError
 from search.settings.metrics import SECONDS_PER_CLIP
 from search.settings.objectives import means
+from search.storage import checkpoints
+from search.storage.checkpoints import CheckpointError
 
 CHECKPOINT_EVERY_S = 30.0
 """Seconds of training that a lost worker costs at most, the epoch that it was in aside."""

@@ -3,7 +3,7 @@
 record.log                              the record (search.record.journal)
 record.damaged-001                      bytes that were cut off the record (search.record.damage)
 lock                                    which process runs the study
-trials/00007/checkpoint.pt              of a running trial, and of the best (search.record.checkpoints)
+trials/00007/checkpoint.pt              of a running trial, and of the best (search.storage.checkpoints)
 trials/00007/weights.safetensors        of the best complete trials
 model/, mlflow_model/                   the best model, or the confirmed one
 predictions/validation.npz              the best model's predictions

@@ -112,7 +112,7 @@ class StudyHeader(_Frozen):
     published: Sequence[Mapping[str, Any]] = ()
     reference: Mapping[str, Any] = Field(default_factory=dict)
     storage: str | None = None
-    """The address of the study's checkpoints and copy (search.record.storage); None for the study's own folder."""
+    """The address of the study's checkpoints and copy (search.storage.storage); None for the study's own folder."""
     command: Annotated[str | None, AfterValidator(lambda line: line and redacted(line))] = None
     """The command line that began the study, without secrets; None for a study that Python code began."""
     created: str

@@ -22,21 +22,21 @@ from mgc.training import Training
 from search.execution.ground import Ground, prepare
 from search.execution.slots import Slots
 from search.execution.spec import trial_spec
-from search.record.checkpoints import weights_folder
-from search.record.copies import copy_study, only_driver
 from search.record.faults import note_fault
 from search.record.files import JOURNAL, MLFLOW_MODEL, MODEL, confirmation_folder, predictions_on_test
 from search.record.header import Candidate, ConfirmationPlan, StudyHeader, new_header
 from search.record.journal import RecordError, locked
 from search.record.notes import ANSWER, CONFIRMED_MODEL, OPENINGS, TEST, WINNER, scores_on_test
 from search.record.record import Proposal, Record, TrialRecord
-from search.record.storage import Folder, restore_studies, storage_address
 from search.record.studies import check_data, is_finished
 from search.report.report import send, write_report
 from search.results.confirmed import Confirmed, confirmed
 from search.results.predictions import write_predictions
 from search.settings.sections import Budget
 from search.space.space import Space
+from search.storage.checkpoints import weights_folder
+from search.storage.copies import copy_study, only_driver
+from search.storage.storage import Folder, restore_studies, storage_address
 from search.study.candidates import candidates, space_of
 from search.study.driver import drive
 from search.study.finishing import about, attempt, trained

@@ -25,7 +25,6 @@ from mgc.splits import Part
 from mgc.training import Training
 from mgc.training_config import TrainingConfig
 from search.execution.spec import trial_spec
-from search.record.checkpoints import CheckpointError, load, weights_folder
 from search.record.faults import note_fault
 from search.record.files import MODEL, VALIDATION, WEIGHTS
 from search.record.notes import ANSWER, CONFIRMED_MODEL, WINNER
@@ -34,6 +33,7 @@ from search.record.record import Record, TrialRecord
 from search.report.report import write_report
 from search.results.confirmed import confirmations, study_answer, winner
 from search.results.predictions import Pictures, write_predictions
+from search.storage.checkpoints import CheckpointError, load, weights_folder
 from search.study.stairs import note_stairs
 from search.tracking.tracker import Tracker
 

@@ -16,7 +16,6 @@ from typing import Any, Protocol
 
 from mgc.errors import ConfigError
 from search.execution.executor import Answer, Blocked, Event, Executor, Failed, Lost, Reported
-from search.record.checkpoints import CHECKPOINT_FACT, GIVEN_UP
 from search.record.ended import Ended, EndedBy, EndState
 from search.record.faults import note_fault
 from search.record.journal import RecordError
@@ -24,6 +23,7 @@ from search.record.notes import FIRST_RUNG
 from search.record.record import Proposal, Record, TrialRecord
 from search.scheduler.scheduler import Decision, Go, Pause, Scheduler, Stop
 from search.settings.objectives import Objectives
+from search.storage.checkpoints import CHECKPOINT_FACT, GIVEN_UP
 
 MAX_WORKER_LOSSES = 3
 """Times that a trial is started again after its worker or node was lost, without having come further meanwhile."""

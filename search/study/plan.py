@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from search.execution.cost import Limits
 from search.execution.signals import StopRequest
-from search.record import checkpoints
-from search.record.copies import Copier
-from search.record.lease import Lease
 from search.record.record import Record, TrialRecord
 from search.report.display import Display
 from search.settings.sections import Budget
 from search.space.space import Space
+from search.storage import checkpoints
+from search.storage.copies import Copier
+from search.storage.lease import Lease
 from search.tracking.tracker import Tracker
 
 if TYPE_CHECKING:  # torch and Ray, which a study waits for only once its record is there
@@ -35,7 +35,7 @@ class RunOptions:
     tracking_uri: str | None = None
     """MLflow's; None is $MLFLOW_TRACKING_URI, else a file under `out`."""
     storage: str | None = None
-    """Where checkpoints and a copy of the study lie (search.record.storage); None is the study's own folder."""
+    """Where checkpoints and a copy of the study lie (search.storage.storage); None is the study's own folder."""
     limits: Limits = field(default_factory=Limits)
     """Where the study ends politely."""
     quiet: bool = False

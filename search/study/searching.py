@@ -10,14 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.record import checkpoints
-from search.record.copies import only_driver
 from search.record.header import new_header, resume_fields
 from search.record.journal import locked
 from search.record.notes import END
 from search.record.ranking import ranked
 from search.record.record import Record, TrialRecord, has_begun
-from search.record.storage import Folder, restore_studies, storage_address
 from search.record.studies import (
     as_begun,
     check_space,
@@ -30,6 +27,9 @@ from search.record.studies import (
 )
 from search.settings.sections import Budget
 from search.space.space import Space
+from search.storage import checkpoints
+from search.storage.copies import only_driver
+from search.storage.storage import Folder, restore_studies, storage_address
 from search.study.driver import drive
 from search.study.plan import Run, SearchOptions, prune
 from search.tracking.registry import default_uri

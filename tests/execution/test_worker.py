@@ -15,8 +15,8 @@ from mgc.datasets.registry import open_dataset
 from search.execution.executor import SPEC
 from search.execution.spec import TrialSpec
 from search.execution.worker import TrainingTrial
-from search.record import checkpoints
 from search.record.files import CHECKPOINT
+from search.storage import checkpoints
 from search.study.rerun import TIMES
 
 EPOCHS = 4

@@ -15,11 +15,11 @@ import pytest
 from small_study import add_epoch, add_trial, ended, new_record, study_header
 
 from search.record.__main__ import main
-from search.record.copies import only_driver
 from search.record.files import JOURNAL
 from search.record.journal import RecordError, _warn_once, locked
 from search.record.record import NotBegunError, Record
 from search.record.studies import studies
+from search.storage.copies import only_driver
 
 EARLIER = Path(__file__).parents[1] / "study" / "earlier" / "half-001"
 """A study that a version without checksums recorded."""

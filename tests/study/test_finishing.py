@@ -5,12 +5,12 @@ from types import SimpleNamespace
 
 from small_study import add_trial, new_record
 
-from search.record import checkpoints
 from search.record.files import ERRORS
 from search.record.header import new_header
 from search.record.notes import ANSWER, CONFIRMED_MODEL, TEST
 from search.record.record import Record
 from search.space.space import Space
+from search.storage import checkpoints
 from search.study import confirming, finishing
 from search.study.plan import SearchOptions
 from search.study.searching import run_study

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from loops import Study, drivers_killed_after_each_write, noisy, num_reports, outcome, smooth, spec_of
 
-from search.record.checkpoints import CHECKPOINT_FACT, GIVEN_UP
 from search.record.notes import FIRST_RUNG
 from search.record.ranking import counts, ranked
 from search.record.studies import is_finished
 from search.scheduler.promote import PROBES
+from search.storage.checkpoints import CHECKPOINT_FACT, GIVEN_UP
 
 PROMOTE = ("budget.scheduler=promote",)
 

@@ -4,8 +4,8 @@ import pytest
 
 from benchmarks import tiny_study
 from search import run
-from search.record.checkpoints import CHECKPOINT_FACT, GIVEN_UP
 from search.record.record import Record
+from search.storage.checkpoints import CHECKPOINT_FACT, GIVEN_UP
 
 
 @pytest.mark.slow

@@ -12,8 +12,8 @@ from drivers import Driver, place_in
 
 from benchmarks.chaos import Damage, check_disk, check_record
 from search.record.files import JOURNAL
-from search.record.lease import FOLDER, STALE_S
 from search.record.record import Record
+from search.storage.lease import FOLDER, STALE_S
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 

@@ -30,7 +30,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from mgc.errors import ConfigError, one_line
 from mgc.texts import printable
 from mgc.whole import is_running
-from search.record.storage import Folder, StorageError, error_text
+from search.storage.storage import Folder, StorageError, error_text
 
 FOLDER = "lease"
 EVERY_S = 15.0

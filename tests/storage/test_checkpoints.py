@@ -9,10 +9,10 @@ import pytest
 import torch
 from small_study import add_trial, new_record
 
-from search.record import checkpoints
-from search.record.checkpoints import CheckpointError
 from search.record.files import CHECKPOINT, WEIGHTS
-from search.record.lease import Lease
+from search.storage import checkpoints
+from search.storage.checkpoints import CheckpointError
+from search.storage.lease import Lease
 
 
 @contextmanager

@@ -19,14 +19,14 @@ from mgc import buckets
 from mgc.datasets.dataset import DatasetError
 from mgc.datasets.remote import local_copy
 from mgc.errors import ConfigError
-from search.record import checkpoints, copies
-from search.record.checkpoints import CheckpointError
-from search.record.copies import Copier, copy_study, only_driver
 from search.record.files import CHECKPOINT, JOURNAL
-from search.record.lease import Holder, Lease, leased
 from search.record.notes import DRIVER
 from search.record.record import Record
-from search.record.storage import Folder, StorageError, restore_studies, storage_address
+from search.storage import checkpoints, copies
+from search.storage.checkpoints import CheckpointError
+from search.storage.copies import Copier, copy_study, only_driver
+from search.storage.lease import Holder, Lease, leased
+from search.storage.storage import Folder, StorageError, restore_studies, storage_address
 
 pytestmark = pytest.mark.slow
 

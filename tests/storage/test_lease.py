@@ -18,9 +18,9 @@ from hosts import Lab, why_not
 from waiting import until
 
 from mgc import buckets
-from search.record import lease
-from search.record.lease import Holder, Lease, LeaseError, leased
-from search.record.storage import Folder
+from search.storage import lease
+from search.storage.lease import Holder, Lease, LeaseError, leased
+from search.storage.storage import Folder
 
 pytestmark = pytest.mark.slow
 
@@ -71,8 +71,8 @@ def test_a_lease_that_was_given_back_is_free_at_once_and_numbers_go_on(folder):
 
 KILLED = """
 import os, signal, sys
-from search.record.lease import leased
-from search.record.storage import Folder
+from search.storage.lease import leased
+from search.storage.storage import Folder
 with leased(Folder(sys.argv[1])):
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -297,7 +297,7 @@ def test_a_server_without_conditional_writes_is_named_and_guards_all_but_the_sam
 
 
 def test_a_bucket_without_boto3_is_named_with_the_remedy(monkeypatch):
-    from search.record.storage import StorageError
+    from search.storage.storage import StorageError
 
     buckets._client.cache_clear()
     monkeypatch.setitem(sys.modules, "boto3", None)
@@ -312,8 +312,8 @@ def test_a_bucket_without_boto3_is_named_with_the_remedy(monkeypatch):
 
 HOLD = """
 import sys, time
-from search.record import lease
-from search.record.storage import Folder
+from search.storage import lease
+from search.storage.storage import Folder
 
 lease.EVERY_S, lease.SURE_S, lease.STALE_S, lease.LOOK_S = 0.3, 1.5, 3.0, 0.1
 with lease.leased(Folder(sys.argv[1])) as own:

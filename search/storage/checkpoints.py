@@ -3,7 +3,7 @@
     runs/r-001/trials/00007/checkpoint.pt         of running trials and of the best: weights, optimizer, epochs so far
     runs/r-001/trials/00007/weights.safetensors   of the best complete trials at the study's end
 
-Checkpoints lie under the study's storage if it has one (search.record.storage), weights always in the study's folder.
+Checkpoints lie under the study's storage if it has one (search.storage.storage), weights always in the study's folder.
 This file knows the record, and must not know Ray. It imports torch only to read or write a checkpoint, since drivers
 import it early.
 """
@@ -18,9 +18,9 @@ from typing import Any
 from mgc.errors import ConfigError
 from mgc.whole import write_whole
 from search.record.files import CHECKPOINT, TRIAL, TRIALS, WEIGHTS, trial_name
-from search.record.lease import Lease
 from search.record.record import Record, TrialRecord
-from search.record.storage import Folder, error_text
+from search.storage.lease import Lease
+from search.storage.storage import Folder, error_text
 
 CHECKPOINT_FACT = "checkpoint"
 """The fact of a trial that says whether its checkpoint was given up, which is written before that is deleted."""

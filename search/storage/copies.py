@@ -19,10 +19,10 @@ from mgc.errors import ConfigError, one_line
 from mgc.whole import PARTIAL, REPLACED, write_whole
 from search.record.faults import note_fault
 from search.record.files import CHECKPOINT, JOURNAL, LOCK
-from search.record.lease import Lease, leased
 from search.record.notes import DRIVER, note_line
 from search.record.record import Record
-from search.record.storage import Folder, StorageError, error_text
+from search.storage.lease import Lease, leased
+from search.storage.storage import Folder, StorageError, error_text
 
 EVERY_S = 30.0
 PATIENCE_S = 60.0
