@@ -25,10 +25,10 @@ from benchmarks import tiny_study
 from benchmarks.figure import Figure
 from benchmarks.trials import quiet_tune_run
 from search.execution.executor import Answer, Reported
-from search.execution.nodes import slots
-from search.execution.ray_cluster import cluster
 from search.execution.spec import trial_spec
 from search.execution.worker import TrainingTrial
+from search.machines.nodes import slots
+from search.machines.ray_cluster import cluster
 from search.record.record import Record
 from search.space.space import Space
 from search.study.loop import StudyLoop

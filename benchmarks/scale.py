@@ -23,7 +23,7 @@ import ray
 from ray import tune
 
 from search.execution.ray_tune import RayTuneExecutor
-from search.execution.slots import Slots
+from search.machines.slots import Slots
 from search.record.header import new_header
 from search.record.journal import locked
 from search.record.record import Record

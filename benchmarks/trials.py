@@ -17,8 +17,8 @@ from ray import tune
 
 from benchmarks.figure import Figure
 from search.execution.executor import SPEC
-from search.execution.nodes import slots
 from search.execution.ray_tune import RayTuneExecutor, quiet_tune
+from search.machines.nodes import slots
 from search.record.header import new_header
 from search.record.journal import locked
 from search.record.record import Record

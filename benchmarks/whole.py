@@ -20,9 +20,9 @@ from ray import tune
 from benchmarks.figure import Figure
 from benchmarks.trials import quiet_tune_run
 from mgc.datasets.registry import open_dataset
-from search.execution.nodes import slots
-from search.execution.ray_cluster import cluster
 from search.execution.spec import TrialSpec, trial_spec
+from search.machines.nodes import slots
+from search.machines.ray_cluster import cluster
 from search.record.record import Record
 from search.space.space import Space
 

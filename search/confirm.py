@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mgc.command import EXIT_FAILED, EXIT_INTERRUPTED, TextParser, exit_code, folder
 from search.arguments import count, limit
-from search.execution.cost import Limits
+from search.machines.cost import Limits
 from search.record.files import PAGE, REPORT, confirmation_folder
 from search.record.header import TRAIN_PARTS
 from search.record.notes import ANSWER, END

@@ -112,7 +112,7 @@ def parser() -> TextParser:
 
 
 def _run(space: Space, args: argparse.Namespace) -> int:
-    from search.execution.cost import Limits
+    from search.machines.cost import Limits
     from search.report.display import show_summary
     from search.study.plan import SearchOptions
     from search.study.searching import run_study  # Ray, Optuna: only once the file is known to be right

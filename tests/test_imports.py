@@ -29,8 +29,8 @@ ADDRESSES = {
         "search/sampler/translate.py",
     },
     "ray": {
-        "search/execution/ray_cluster.py",
-        "search/execution/nodes.py",
+        "search/machines/ray_cluster.py",
+        "search/machines/nodes.py",
         "search/execution/gpu_share.py",
         "search/execution/ray_tune.py",
         "search/execution/worker.py",

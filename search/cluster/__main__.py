@@ -67,7 +67,7 @@ def _preflight(arguments: argparse.Namespace) -> int:
         return jobs.run(words, module="search.cluster", name="preflight", environment={}, **where)
 
     from search.cluster.preflight import check, report
-    from search.execution.ray_cluster import cluster
+    from search.machines.ray_cluster import cluster
     from search.storage.storage import storage_address
 
     storage = None if arguments.storage is None else storage_address(arguments.storage)

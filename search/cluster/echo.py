@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from search.execution.scratch import scratch
+from search.machines.scratch import scratch
 from search.record.files import JOURNAL
 from search.record.journal import RecordError
 from search.record.record import Record

@@ -19,7 +19,7 @@ from typing import Any
 from mgc.errors import ConfigError, nearest
 from mgc.paths import expanded
 from mgc.reading import open_regular
-from search.execution.autoscaler import PRICE_LABEL
+from search.machines.autoscaler import PRICE_LABEL
 
 MAX_BYTES = 100_000
 MOST_VALUES = 10_000

@@ -29,7 +29,7 @@ from search.cluster.code import copy_packages
 from search.cluster.echo import ASKED, shown_log
 from search.cluster.file import read
 from search.cluster.tunnel import tunnel
-from search.execution.scratch import scratch
+from search.machines.scratch import scratch
 
 OUT = "$HOME/runs"
 """The folder of studies on the head, unless --out names another."""

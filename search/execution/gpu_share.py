@@ -26,9 +26,9 @@ from mgc.models.networks import on_meta
 from mgc.training import Training
 from mgc.training_config import TrainingConfig
 from search.execution.ground import Ground
-from search.execution.nodes import cards, cores_per_card
-from search.execution.slots import Peak, Slots, trials_that_fit
 from search.execution.spec import TrialSpec
+from search.machines.nodes import cards, cores_per_card
+from search.machines.slots import Peak, Slots, trials_that_fit
 from search.record.notes import GPU_PEAK
 from search.record.record import Record
 from search.settings.sections import Resources

@@ -30,7 +30,7 @@ from ray.tune.search import SearchAlgorithm
 
 from mgc.redact import redacted
 from search.execution.executor import SPEC, Answer, Blocked, Event, Failed, Lost, Reported
-from search.execution.scratch import scratch
+from search.machines.scratch import scratch
 
 ENVIRONMENT = {"RAY_CHDIR_TO_TRIAL_DIR": "0"}
 """What a worker's environment has beside its node's: it stays in the folder that the study was started in."""

@@ -27,8 +27,8 @@ from mgc.redact import redacted
 from mgc.training import Scores, Training, TrainingError
 from mgc.training_config import TrainingConfig
 from search.execution.executor import SPEC
-from search.execution.slots import share_bytes
 from search.execution.spec import TrialSpec
+from search.machines.slots import share_bytes
 from search.settings.metrics import SECONDS_PER_CLIP
 from search.settings.objectives import means
 from search.storage import checkpoints

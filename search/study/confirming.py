@@ -20,8 +20,8 @@ from mgc.saved import save_model
 from mgc.splits import Part
 from mgc.training import Training
 from search.execution.ground import Ground, prepare
-from search.execution.slots import Slots
 from search.execution.spec import trial_spec
+from search.machines.slots import Slots
 from search.record.faults import note_fault
 from search.record.files import JOURNAL, MLFLOW_MODEL, MODEL, confirmation_folder, predictions_on_test
 from search.record.header import Candidate, ConfirmationPlan, StudyHeader, new_header

@@ -12,8 +12,8 @@ from contextlib import suppress
 
 from mgc.redact import redacted_word
 from search.cluster.echo import echoed
-from search.execution.ray_cluster import cluster
-from search.execution.signals import stop_signals
+from search.machines.ray_cluster import cluster
+from search.machines.signals import stop_signals
 from search.record.notes import END, OPEN, RUNS_PAGE, TRACKING_URI, Note
 from search.record.record import Record
 from search.record.studies import is_finished

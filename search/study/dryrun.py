@@ -9,7 +9,7 @@ import torch
 
 from mgc.device import best_device
 from search.execution.ground import Ground, prepare
-from search.execution.slots import Slots
+from search.machines.slots import Slots
 from search.settings.metrics import NUM_WEIGHTS
 from search.space.describe import describe
 from search.space.space import Space

@@ -24,7 +24,7 @@ from mgc.device import best_device, place_model
 from mgc.training_config import TrainingConfig
 from search.execution.gpu_share import random_clips
 from search.execution.ground import Ground
-from search.execution.slots import Slots, share_bytes
+from search.machines.slots import Slots, share_bytes
 from search.scheduler.promote import PROBES
 from search.settings.sections import Budget
 from search.words import duration

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from search.execution.cost import Limits
-from search.execution.signals import StopRequest
+from search.machines.cost import Limits
+from search.machines.signals import StopRequest
 from search.record.record import Record, TrialRecord
 from search.report.display import Display
 from search.settings.sections import Budget
@@ -20,7 +20,7 @@ from search.tracking.tracker import Tracker
 
 if TYPE_CHECKING:  # torch and Ray, which a study waits for only once its record is there
     from search.execution.ground import Ground
-    from search.execution.slots import Slots
+    from search.machines.slots import Slots
     from search.study.loop import Proposer
 
 

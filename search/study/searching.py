@@ -37,7 +37,7 @@ from search.words import numbered
 
 if TYPE_CHECKING:
     from search.execution.ground import Ground
-    from search.execution.slots import Slots
+    from search.machines.slots import Slots
     from search.sampler.sampler import Sampler
     from search.sampler.warmstart import WarmStart
 

@@ -8,13 +8,13 @@ from dataclasses import replace
 import torch
 
 from search.execution import gpu_share
-from search.execution.cost import Meter
 from search.execution.ground import Ground
-from search.execution.nodes import has_bf16, live_trial_count, rates, slots
 from search.execution.ray_tune import RayTuneExecutor
-from search.execution.slots import Slots
 from search.execution.spec import trial_spec
 from search.execution.worker import TrainingTrial
+from search.machines.cost import Meter
+from search.machines.nodes import has_bf16, live_trial_count, rates, slots
+from search.machines.slots import Slots
 from search.record.notes import FIRST_RUNG, first_rung_text
 from search.record.studies import check_data
 from search.scheduler.registry import scheduler_of

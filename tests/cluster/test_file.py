@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from search.cluster import file
-from search.execution.autoscaler import PRICE_LABEL
+from search.machines.autoscaler import PRICE_LABEL
 
 pytestmark = pytest.mark.slow  # each case goes through Ray's own check of such files
 

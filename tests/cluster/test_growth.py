@@ -16,9 +16,9 @@ from benchmarks import tiny_study
 from mgc.errors import ConfigError
 from search.cluster import preflight
 from search.cluster.probe import Facts
-from search.execution import nodes
-from search.execution.autoscaler import PRICE_LABEL
-from search.execution.cost import Limits
+from search.machines import nodes
+from search.machines.autoscaler import PRICE_LABEL
+from search.machines.cost import Limits
 from search.record.files import JOURNAL
 from search.record.notes import COST, Cost
 from search.record.record import Record

@@ -21,7 +21,7 @@ from hosts import ROOT, Lab, why_not
 from waiting import until
 
 from benchmarks import tiny_study
-from search.execution.autoscaler import PRICE_LABEL
+from search.machines.autoscaler import PRICE_LABEL
 from search.record.files import JOURNAL
 from search.record.notes import COST
 from search.record.record import Record

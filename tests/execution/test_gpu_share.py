@@ -19,8 +19,8 @@ from mgc.models.registry import MODELS
 from search.execution import gpu_share
 from search.execution.gpu_share import COPIES_OF_WEIGHTS, estimated_bytes, largest_config, random_clips, step_bytes
 from search.execution.ground import prepare
-from search.execution.slots import CUDA_CONTEXT_BYTES, SPARE, Peak, trials_that_fit
 from search.execution.spec import TrialSpec
+from search.machines.slots import CUDA_CONTEXT_BYTES, SPARE, Peak, trials_that_fit
 from search.record.notes import GPU_PEAK
 from search.record.record import Record
 from search.settings.sections import MAX_PER_GPU, Resources

@@ -19,9 +19,9 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import SearchAlgorithm
 
 from search.execution.executor import SPEC, Lost
-from search.execution.ray_cluster import token_mode_kept
 from search.execution.ray_tune import RayTuneExecutor
-from search.execution.slots import Slots
+from search.machines.ray_cluster import token_mode_kept
+from search.machines.slots import Slots
 from search.record.header import new_header
 from search.record.journal import locked
 from search.record.record import Record, has_begun

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from loops import Study, num_reports
 
-from search.execution.slots import Slots
+from search.machines.slots import Slots
 from search.settings.sections import Budget
 from search.study import estimate
 from search.study.estimate import estimate_lines, expected_epochs

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from search.execution.scratch import scratch
+from search.machines.scratch import scratch
 
 HOLDS = """
 import signal, sys
-from search.execution.scratch import scratch
+from search.machines.scratch import scratch
 with scratch() as folder:
     (folder / "file").touch()
     print(folder, flush=True)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import ray
 
-from search.execution.autoscaler import PRICE_LABEL, limits
-from search.execution.slots import Slots
+from search.machines.autoscaler import PRICE_LABEL, limits
+from search.machines.slots import Slots
 from search.settings.sections import Resources
 
 ASK_EVERY_S = 2.0

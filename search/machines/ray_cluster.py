@@ -23,8 +23,8 @@ from ray._raylet import AuthenticationTokenLoader, Config, setproctitle  # type:
 
 from mgc.errors import ConfigError, one_line
 from mgc.redact import redacted_word
-from search.execution.scratch import scratch
-from search.execution.signals import end_at_once
+from search.machines.scratch import scratch
+from search.machines.signals import end_at_once
 
 TOKEN_MODE = "RAY_AUTH_MODE"
 CONNECT_S = 10.0

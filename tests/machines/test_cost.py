@@ -6,7 +6,7 @@ import pytest
 from small_study import new_record
 
 from mgc.errors import ConfigError
-from search.execution.cost import Limits, Meter
+from search.machines.cost import Limits, Meter
 from search.record.notes import COST, Cost
 
 

@@ -11,12 +11,12 @@ import pytest
 import ray
 
 from mgc.errors import ConfigError
-from search.execution.ray_cluster import cluster
+from search.machines.ray_cluster import cluster
 
 ENDED_WHILE_COLLECTING = """
 import gc, sys, threading
 import ray
-from search.execution.ray_cluster import cluster
+from search.machines.ray_cluster import cluster
 
 def litter():
     leaving.wait()
@@ -67,7 +67,7 @@ def test_a_cluster_that_is_not_there_is_said_when_what_was_done_meanwhile_is_ove
         over.append(threading.current_thread() is not threading.main_thread())
 
     monkeypatch.setattr("ray.init", no_cluster)
-    monkeypatch.setattr("search.execution.ray_cluster._is_to_start", lambda _: False)
+    monkeypatch.setattr("search.machines.ray_cluster._is_to_start", lambda _: False)
     with (
         pytest.raises(ConfigError, match=r"no Ray cluster answers at 127\.0\.0\.1:9: nobody is there"),
         cluster("127.0.0.1:9", meanwhile=work),
@@ -109,7 +109,7 @@ def test_ray_does_not_take_sigterm_from_the_study(monkeypatch):
         seen.append(signal.getsignal(signal.SIGTERM))
 
     monkeypatch.setattr("ray.init", begin)
-    monkeypatch.setattr("search.execution.ray_cluster._is_to_start", lambda _: True)
+    monkeypatch.setattr("search.machines.ray_cluster._is_to_start", lambda _: True)
     before = signal.getsignal(signal.SIGTERM)
     with cluster("local"):
         seen.append(signal.getsignal(signal.SIGTERM))
@@ -128,7 +128,7 @@ def test_what_goes_wrong_meanwhile_is_said_and_the_cluster_left(monkeypatch):
 WITHOUT_CONTROL = """
 import time
 import ray
-from search.execution.ray_cluster import cluster
+from search.machines.ray_cluster import cluster
 
 try:
     with cluster("local"):
@@ -166,7 +166,7 @@ def test_a_cluster_that_does_not_start_is_one_line_that_names_what_it_needs(erro
 FAMILY = """
 import os, signal
 import ray
-from search.execution.ray_cluster import cluster
+from search.machines.ray_cluster import cluster
 import psutil  # Ray's own, which importing Ray makes known
 
 with cluster("local"):
@@ -205,7 +205,7 @@ ONE_AFTER_THE_OTHER = """
 import os, subprocess, sys
 import ray
 from ray.cluster_utils import Cluster
-from search.execution.ray_cluster import cluster
+from search.machines.ray_cluster import cluster
 
 with cluster("local"):
     assert os.environ["RAY_AUTH_MODE"] == "token"

@@ -8,7 +8,7 @@ import pytest
 
 CODE = """
 import sys, time
-from search.execution.signals import stop_signals
+from search.machines.signals import stop_signals
 try:
     with stop_signals(lambda text: print(text, flush=True)) as stop:
         stop.polite = sys.argv[1] == "polite"
@@ -56,7 +56,7 @@ def test_where_nothing_has_to_be_kept_the_first_interrupts():
 
 def test_under_nohup_a_closed_terminal_stops_nothing():
     code = (
-        "import os, signal; from search.execution.signals import stop_signals\n"
+        "import os, signal; from search.machines.signals import stop_signals\n"
         "with stop_signals(print) as stop:\n    os.kill(os.getpid(), signal.SIGHUP); print(stop())"
     )
     done = subprocess.run(["nohup", sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -66,7 +66,7 @@ def test_under_nohup_a_closed_terminal_stops_nothing():
 FORKS = """
 import os, signal, subprocess, sys, time
 os.register_at_fork(after_in_parent=lambda: signal.raise_signal(signal.SIGINT))
-from search.execution.signals import stop_signals
+from search.machines.signals import stop_signals
 try:
     with stop_signals(print):
         subprocess.run(["true"], preexec_fn=lambda: None)

@@ -20,7 +20,7 @@ NOTE_EVERY_S = 30.0
 
 
 class Rates(Protocol):
-    """The GPUs of all present nodes, and their price in dollars per hour (search.execution.nodes)."""
+    """The GPUs of all present nodes, and their price in dollars per hour (search.machines.nodes)."""
 
     @property
     def gpus(self) -> float: ...
