@@ -19,10 +19,10 @@ from search.record.notes import OPEN
 from search.record.ranking import ranked
 from search.record.record import Record, readable
 from search.record.studies import is_finished
-from search.report.columns import Column, fitting, table_of
 from search.results.answer import best_interval
 from search.results.confirmed import confirmed
 from search.stats import Interval, over_both
+from search.terminal.columns import Column, fitting, table_of
 
 PIPE_WIDTH = 200
 """Columns of what is no terminal."""

@@ -113,9 +113,9 @@ def parser() -> TextParser:
 
 def _run(space: Space, args: argparse.Namespace) -> int:
     from search.machines.cost import Limits
-    from search.report.display import show_summary
     from search.study.plan import SearchOptions
     from search.study.searching import run_study  # Ray, Optuna: only once the file is known to be right
+    from search.terminal.display import show_summary
 
     options = SearchOptions(
         out=args.out,

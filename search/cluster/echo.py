@@ -19,7 +19,7 @@ from search.machines.scratch import scratch
 from search.record.files import JOURNAL
 from search.record.journal import RecordError
 from search.record.record import Record
-from search.report.display import Display
+from search.terminal.display import Display
 
 ASKED = "MGC_ECHO_RECORD"
 """The variable that asks a driver for its record's lines."""

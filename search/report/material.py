@@ -13,10 +13,10 @@ from search.record.header import StudyHeader
 from search.record.notes import OPENINGS
 from search.record.ranking import ranked
 from search.record.record import Record, TrialRecord
-from search.report.tables import varying_names
 from search.results.confirmed import Confirmed, confirmations
 from search.results.predictions import Pictures, read_predictions
 from search.settings.objectives import Objectives
+from search.terminal.tables import varying_names
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from search.report.importances import FEWEST_TRIALS, importances
 from search.report.material import Material
 from search.report.page import Picture, Section, Table
 from search.report.parallel import MOST_PARAMS, parallel
-from search.report.tables import proposals_text
 from search.results.rungs import rung_agreement
 from search.stats import FEWEST
+from search.terminal.tables import proposals_text
 from search.words import brief, duration
 
 NETWORKS_SHOWN = 40

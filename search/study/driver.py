@@ -17,10 +17,10 @@ from search.machines.signals import stop_signals
 from search.record.notes import END, OPEN, RUNS_PAGE, TRACKING_URI, Note
 from search.record.record import Record
 from search.record.studies import is_finished
-from search.report.display import Display
 from search.storage.copies import Copier
 from search.storage.lease import Lease, LeaseError
 from search.study.plan import Plan, Run, RunOptions, prune
+from search.terminal.display import Display
 from search.tracking.backend import Status
 from search.tracking.registry import beside, tracker_of
 

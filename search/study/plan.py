@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from search.machines.cost import Limits
 from search.machines.signals import StopRequest
 from search.record.record import Record, TrialRecord
-from search.report.display import Display
 from search.settings.sections import Budget
 from search.space.space import Space
 from search.storage import checkpoints
 from search.storage.copies import Copier
 from search.storage.lease import Lease
+from search.terminal.display import Display
 from search.tracking.tracker import Tracker
 
 if TYPE_CHECKING:  # torch and Ray, which a study waits for only once its record is there

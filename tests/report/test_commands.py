@@ -19,12 +19,12 @@ from search import confirm, run
 from search.execution.spec import trial_spec
 from search.record.notes import RUNS_PAGE, TRACKING_URI
 from search.record.record import Proposal, Record
-from search.report.display import show_summary
 from search.report.report import write_report
 from search.results.answer import search_answer
 from search.space.space import Space
 from search.study.rerun import find
 from search.study.searching import Outcome
+from search.terminal.display import show_summary
 from search.tracking import __main__ as tracking
 
 SPACE_FILE = (Path(__file__).parents[2] / "docs" / "space_file.md").read_text()

@@ -11,11 +11,11 @@ from small_study import ended, new_record
 from search.record.files import JOURNAL
 from search.record.ranking import networks, pareto_front, ranked
 from search.record.record import Proposal, Record
-from search.report.display import show_summary
 from search.report.report import write_report
-from search.report.tables import data_line, trial_line
 from search.results.answer import search_answer
 from search.settings.objectives import Objectives, mean_name, means
+from search.terminal.display import show_summary
+from search.terminal.tables import data_line, trial_line
 from search.tracking.projection import description, front_tags, limit_tags, place_tags, points
 
 SEVERAL = {"metric": ["val_accuracy", "num_weights"], "mode": ["max", "min"]}

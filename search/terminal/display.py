@@ -21,7 +21,11 @@ from search.record.header import StudyHeader
 from search.record.notes import COST, RUNS_PAGE, TRACKING_URI, Cost
 from search.record.ranking import networks, pareto_front, ranked, repeats, states_text
 from search.record.record import Record, TrialRecord
-from search.report.tables import (
+from search.results.commands import sync_command, ui_command
+from search.results.rungs import rung_warning
+from search.settings.objectives import Objectives
+from search.space.describe import params_lines
+from search.terminal.tables import (
     COLORS,
     data_line,
     front_table,
@@ -31,10 +35,6 @@ from search.report.tables import (
     trial_line,
     trial_name,
 )
-from search.results.commands import sync_command, ui_command
-from search.results.rungs import rung_warning
-from search.settings.objectives import Objectives
-from search.space.describe import params_lines
 from search.words import MOST_NAMED, duration, numbered
 
 FILE_WIDTH = 120

@@ -24,9 +24,9 @@ from search.record.ranking import (
     state_of,
 )
 from search.record.record import TrialRecord
-from search.report.columns import Column, fitting, short, table_of
 from search.settings.metrics import COSTS
 from search.stats import Interval, points_text
+from search.terminal.columns import Column, fitting, short, table_of
 from search.words import MOST_NAMED, brief, duration, number, numbered, pairs
 
 COLORS: Mapping[State, str] = {

@@ -1,0 +1,1 @@
+"""What a terminal shows of a study: the live table, the summary, its trials as rows."""
