@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from mgc.config import Vote
 from mgc.metrics import Ints, WrongTrack, classification_scores
-from search.report import plots
+from search.plots import plots
 from search.report.material import Material
 from search.report.page import Picture, Section, Table
 from search.results.confirmed import winner

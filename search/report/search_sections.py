@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from search.plots import plots
+from search.plots.parallel import MOST_PARAMS, parallel
 from search.record.notes import COST, FIRST_RUNG, STAIRS, Cost, first_rung_text
 from search.record.ranking import Network, networks, pareto_front, scores_of
 from search.record.record import TrialRecord
-from search.report import plots
 from search.report.importances import FEWEST_TRIALS, importances
 from search.report.material import Material
 from search.report.page import Picture, Section, Table
-from search.report.parallel import MOST_PARAMS, parallel
 from search.results.rungs import rung_agreement
 from search.stats import FEWEST
 from search.terminal.tables import proposals_text

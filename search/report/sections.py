@@ -9,9 +9,9 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from search.plots import plots
 from search.record.ranking import finite_score, state_of
 from search.record.record import TrialRecord
-from search.report import plots
 from search.report.material import Material
 from search.report.page import Picture, Section, Table
 from search.results.commands import rerun_command

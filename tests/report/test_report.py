@@ -13,10 +13,11 @@ from matplotlib.cbook import is_math_text
 from small_study import HEADER, add_trial, new_record
 
 from mgc.metrics import Predictions
+from search.plots import plots
 from search.record.files import PAGE, VALIDATION
 from search.record.journal import RecordError
 from search.record.record import Record
-from search.report import plots, report
+from search.report import report
 from search.report.__main__ import main
 from search.report.material import Material
 from search.report.page import Page, Picture, Section, Table
@@ -279,7 +280,7 @@ def test_a_header_of_an_older_study_is_enough(tmp_path):
 
 def test_a_section_that_cannot_be_made_leaves_the_others_and_its_traceback(record, monkeypatch, caplog):
     full(record)
-    monkeypatch.setattr("search.report.plots.history", lambda trials, header: 1 / 0)
+    monkeypatch.setattr("search.plots.plots.history", lambda trials, header: 1 / 0)
     text, _ = page_of(record)
     log = record.folder / "errors.log"
     assert "<h2>course</h2>\n<p>Could not be made: ZeroDivisionError: division by zero (errors.log" in text

@@ -17,11 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from mgc.texts import missing_glyphs, plotted
-from search.record.ended import State
-from search.record.header import StudyHeader
-from search.record.ranking import Network, finite_score, networks, pareto_front, ranked, scores_of
-from search.record.record import TrialRecord
-from search.report.axes import (
+from search.plots.axes import (
     LETTERS,
     WIDE,
     choice_ticks,
@@ -34,7 +30,11 @@ from search.report.axes import (
     prepare,
     without_collisions,
 )
-from search.report.places import places
+from search.plots.places import places
+from search.record.ended import State
+from search.record.header import StudyHeader
+from search.record.ranking import Network, finite_score, networks, pareto_front, ranked, scores_of
+from search.record.record import TrialRecord
 from search.settings.objectives import Objectives, dominates
 from search.stats import Interval
 

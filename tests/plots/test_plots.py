@@ -19,10 +19,10 @@ from small_study import ended, study_header
 
 from mgc.plots import draw_curves
 from mgc.training import Scores
+from search.plots import plots
+from search.plots.parallel import MOST_PARAMS, parallel
 from search.record.header import StudyHeader
 from search.record.record import Proposal, Record, TrialRecord
-from search.report import plots
-from search.report.parallel import MOST_PARAMS, parallel
 
 WIDTHS = [[128, 64, 32, 16, 8], [16, 32, 64, 128, 64], [32, 64, 128, 256, 128], [64, 128, 256, 512, 256]]
 DOMAINS: Mapping[str, Any] = {

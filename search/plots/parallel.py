@@ -14,11 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mgc.texts import plotted
+from search.plots.axes import WIDE, new_figure, short, without_collisions
+from search.plots.places import places
 from search.record.header import StudyHeader
 from search.record.ranking import ranked
 from search.record.record import TrialRecord
-from search.report.axes import WIDE, new_figure, short, without_collisions
-from search.report.places import places
 
 MOST_PARAMS = 7
 """With more params than this their names and values would touch."""
