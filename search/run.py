@@ -33,7 +33,7 @@ def _main(args: argparse.Namespace) -> int:
         return _rerun(args)
     space = Space.load(args.space, profile=args.profile, data=args.data, overrides=overrides(args))
     if args.dry_run:
-        from search.study.dryrun import dry_run
+        from search.estimate.dryrun import dry_run
 
         dry_run(space)
         return 0

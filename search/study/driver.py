@@ -92,7 +92,7 @@ def _import_what_follows() -> None:
     """torch, SciPy and Matplotlib, which together take as long to import as Ray to start. Nothing of Ray's own is among
     it: where modules import each other in a circle, two threads that begin at different ones may see them half made.
     """
+    import search.estimate.estimate
     import search.report.report
     import search.sampler.sampler
-    import search.study.estimate
     import search.study.finishing  # noqa: F401

@@ -24,6 +24,7 @@ from mgc.saved import save_model
 from mgc.splits import Part
 from mgc.training import Training
 from mgc.training_config import TrainingConfig
+from search.estimate.stairs import note_stairs
 from search.execution.spec import trial_spec
 from search.record.faults import note_fault
 from search.record.files import MODEL, VALIDATION, WEIGHTS
@@ -34,7 +35,6 @@ from search.report.report import write_report
 from search.results.confirmed import confirmations, study_answer, winner
 from search.results.predictions import Pictures, write_predictions
 from search.storage.checkpoints import CheckpointError, load, weights_folder
-from search.study.stairs import note_stairs
 from search.tracking.tracker import Tracker
 
 WRONG_PICTURES = 6

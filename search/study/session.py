@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import torch
 
+from search.estimate.estimate import estimate_lines
 from search.execution import gpu_share
 from search.execution.ground import Ground
 from search.execution.ray_tune import RayTuneExecutor
@@ -18,7 +19,6 @@ from search.machines.slots import Slots
 from search.record.notes import FIRST_RUNG, first_rung_text
 from search.record.studies import check_data
 from search.scheduler.registry import scheduler_of
-from search.study.estimate import estimate_lines
 from search.study.loop import StudyLoop
 from search.study.plan import Run, prune
 

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import pytest
 from loops import Study, num_reports
 
+from search.estimate import estimate
+from search.estimate.estimate import estimate_lines, expected_epochs
 from search.machines.slots import Slots
 from search.settings.sections import Budget
-from search.study import estimate
-from search.study.estimate import estimate_lines, expected_epochs
 
 
 @pytest.mark.parametrize(

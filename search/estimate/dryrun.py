@@ -8,13 +8,13 @@ from collections.abc import Iterator
 import torch
 
 from mgc.device import best_device
+from search.estimate.estimate import estimate_lines
+from search.estimate.stairs import count_networks
 from search.execution.ground import Ground, prepare
 from search.machines.slots import Slots
 from search.settings.metrics import NUM_WEIGHTS
 from search.space.describe import describe
 from search.space.space import Space
-from search.study.estimate import estimate_lines
-from search.study.stairs import count_networks
 from search.words import brief
 
 SAMPLES = 5

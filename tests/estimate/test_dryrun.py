@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from search.estimate.dryrun import sample_lines
 from search.execution.ground import Ground, prepare
 from search.space.space import Space
-from search.study.dryrun import sample_lines
 
 SPACES = Path(__file__).parents[2] / "spaces"
 
