@@ -26,7 +26,7 @@ from benchmarks.memory import write_features
 from benchmarks.training import flops_per_clip, matrix_rate
 from mgc.clips import open_clips
 from mgc.device import best_device
-from mgc.errors import ConfigError
+from mgc.words.errors import ConfigError
 from search.execution.ground import prepare
 from search.space.space import Space
 from search.study.plan import SearchOptions

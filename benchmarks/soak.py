@@ -23,9 +23,9 @@ import soundfile
 
 from mgc.audio import AudioError, decode
 from mgc.datasets.verify import verify
-from mgc.errors import ConfigError
 from mgc.predict import predict_song
 from mgc.saved import SavedModel, load_model
+from mgc.words.errors import ConfigError
 
 SR = 22_050
 FORMATS = (("WAV", "PCM_16"), ("WAV", "FLOAT"), ("AU", "PCM_16"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("MP3", None))

@@ -24,9 +24,9 @@ from sklearn.svm import SVC
 
 from mgc.clips import Clips, open_clips
 from mgc.config import DataConfig
-from mgc.errors import ConfigError
 from mgc.splits import Part
 from mgc.training_config import training_config
+from mgc.words.errors import ConfigError
 from search.record.header import TRAIN_PARTS
 from search.results.confirmed import ConfirmedConfig, confirmed
 from search.stats import Interval, difference, over_both, over_tracks, verdict

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mgc.errors import ConfigError
 from mgc.reading import open_regular
+from mgc.words.errors import ConfigError
 
 log = logging.getLogger("mgc")
 

@@ -18,9 +18,9 @@ from pathlib import Path
 import platformdirs
 from filelock import FileLock
 
-from mgc.errors import ConfigError
 from mgc.paths import expanded
 from mgc.whole import PARTIAL, is_dead, own_name, remove, remove_leftovers, sync
+from mgc.words.errors import ConfigError
 
 DAY_S = 24 * 3600
 

@@ -19,11 +19,11 @@ from mgc.config import ClipConfig, ClipShape
 from mgc.cutting import Ints, Ruler, clip_shape, length_notes, ruler_of, starts_of_tracks
 from mgc.datasets.dataset import Dataset, DatasetChangedError, Track
 from mgc.datasets.registry import open_dataset
-from mgc.errors import ConfigError
 from mgc.features import Kind, Store, levels, open_store
 from mgc.splits import Part, Split, make_split
 from mgc.training_config import TrainingConfig
 from mgc.windows import Cuts, Windows, with_random_starts
+from mgc.words.errors import ConfigError
 
 STATISTICS_BATCH = 16
 """Number of clips in one step of the statistics. It is small because the process keeps the memory that a step needs in

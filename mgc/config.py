@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
 
-from mgc.errors import ConfigError, config_error
+from mgc.words.errors import ConfigError, config_error
 
 SplitPolicy = Literal["artist", "track", "clip", "fault_filtered", "last_ten", "given"]
 Modality = Literal["spectrogram", "raw", "both"]

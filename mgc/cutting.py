@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from mgc.config import ClipConfig, ClipShape, FeatureConfig
 from mgc.datasets.dataset import Dataset, Precomputed
-from mgc.errors import ConfigError
 from mgc.training_config import TrainingConfig
+from mgc.words.errors import ConfigError
 
 Ints = npt.NDArray[np.integer[Any]]
 

@@ -13,8 +13,8 @@ from typing import get_args
 from mgc.audio import credible_header
 from mgc.config import DataConfig, SplitPolicy
 from mgc.datasets.dataset import Dataset, Track
-from mgc.errors import ConfigError
 from mgc.splits import PARTS, Part, make_split
+from mgc.words.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,9 +30,9 @@ from mgc.audio import AudioError, decode
 from mgc.cache import cache_dir
 from mgc.config import FeatureConfig
 from mgc.datasets.dataset import Dataset, Precomputed, Track
-from mgc.errors import ConfigError
-from mgc.progress import progress as shown
 from mgc.sealed import sealed
+from mgc.words.errors import ConfigError
+from mgc.words.progress import progress as shown
 
 log = logging.getLogger("mgc")
 

@@ -14,9 +14,9 @@ from torch.nn import functional
 
 from mgc.config import ClipShape
 from mgc.cutting import Ruler, audio_ruler, clip_starts
-from mgc.errors import ConfigError
 from mgc.features import FLAT, feature_module
 from mgc.training_config import TrainingConfig
+from mgc.words.errors import ConfigError
 
 FULL_SCALE = 32_768
 """Training reads waveforms as 16-bit integers and spectrograms in half precision; here they are rounded to the same."""

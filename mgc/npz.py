@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format
 
-from mgc.errors import ConfigError, one_line
+from mgc.words.errors import ConfigError, one_line
 
 Array = npt.NDArray[Any]
 

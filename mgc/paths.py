@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mgc.errors import ConfigError
+from mgc.words.errors import ConfigError
 
 
 def expanded(text: str | Path) -> Path:

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from mgc.metrics import Ints
 from mgc.saved import SongPrediction
-from mgc.texts import missing_glyphs, plotted
 from mgc.training import Scores
+from mgc.words.texts import missing_glyphs, plotted
 
 MOST_GENRES, LEAST_SHARE = 10, 0.005
 """A song's picture names at most so many genres, of at least this probability; it shows the sum of the others."""

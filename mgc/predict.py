@@ -19,12 +19,12 @@ import numpy as np
 import torch
 
 from mgc.audio import Samples, decode_pieces
-from mgc.command import EXIT_USAGE, Parser, exit_code
 from mgc.datasets import synthetic
-from mgc.errors import ConfigError, one_line
 from mgc.reading import json_of, open_regular
 from mgc.saved import CONFIG, SavedModel, SongPrediction, load_model
-from mgc.texts import printable
+from mgc.words.command import EXIT_USAGE, Parser, exit_code
+from mgc.words.errors import ConfigError, one_line
+from mgc.words.texts import printable
 
 PIECE_S = 30.0
 

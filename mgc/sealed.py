@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 
 from mgc.cache import built, discard, locked
-from mgc.errors import ConfigError
 from mgc.reading import file_hash, read_checked, write_checked
+from mgc.words.errors import ConfigError
 
 log = logging.getLogger("mgc")
 

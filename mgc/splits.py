@@ -18,8 +18,8 @@ import numpy as np
 from mgc.config import DataConfig
 from mgc.datasets.dataset import Dataset, Track
 from mgc.datasets.gtzan_lists import fault_filtered, gtzan_id
-from mgc.errors import ConfigError
 from mgc.groups import Group, deal, group_tracks, take
+from mgc.words.errors import ConfigError
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")

@@ -18,17 +18,17 @@ from typing import Any
 import torch
 
 from mgc.clips import open_clips
-from mgc.command import EXIT_FAILED, Parser, exit_code, folder
 from mgc.config import DataConfig
 from mgc.device import best_device
-from mgc.errors import ConfigError, one_line
 from mgc.models.registry import MODELS
 from mgc.plots import draw_curves
 from mgc.saved import save_model
 from mgc.splits import Part
-from mgc.texts import printable
 from mgc.training import Scores, Training, TrainingError
 from mgc.training_config import TrainingConfig, training_config
+from mgc.words.command import EXIT_FAILED, Parser, exit_code, folder
+from mgc.words.errors import ConfigError, one_line
+from mgc.words.texts import printable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from mgc.config import AugmentConfig, ClipConfig, DataConfig, FeatureConfig, OptimizerConfig, Section
-from mgc.errors import ConfigError, check_names
 from mgc.models.network import NetworkConfig
 from mgc.models.registry import model_class
+from mgc.words.errors import ConfigError, check_names
 
 SHARED_SECTIONS: tuple[type[Section], ...] = (FeatureConfig, ClipConfig, AugmentConfig, OptimizerConfig)
 

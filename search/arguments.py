@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator
 from typing import Any
 
-from mgc.errors import ConfigError
+from mgc.words.errors import ConfigError
 from search.record.files import checked_name
 
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mgc.command import EXIT_FAILED, EXIT_INTERRUPTED, TextParser, exit_code, folder
+from mgc.words.command import EXIT_FAILED, EXIT_INTERRUPTED, TextParser, exit_code, folder
 from search.arguments import count, limit
 from search.machines.cost import Limits
 from search.record.files import PAGE, REPORT, confirmation_folder

@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from mgc.command import Parser, exit_code, folder
+from mgc.words.command import Parser, exit_code, folder
 from search.record.files import JOURNAL
 from search.record.journal import is_locked
 from search.record.notes import OPEN

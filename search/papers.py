@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mgc.command import Parser, exit_code, folder
+from mgc.words.command import Parser, exit_code, folder
 from search.record.files import JOURNAL, PAGE, REPORT
 from search.record.notes import TEST, scores_on_test
 from search.record.record import Record, TrialRecord, readable

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mgc.command import EXIT_FAILED, EXIT_INTERRUPTED, TextParser, exit_code, folder
-from mgc.errors import ConfigError
-from mgc.redact import redacted_word
+from mgc.words.command import EXIT_FAILED, EXIT_INTERRUPTED, TextParser, exit_code, folder
+from mgc.words.errors import ConfigError
+from mgc.words.redact import redacted_word
 from search.arguments import limit, study, words_of
 from search.space.space import Space
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mgc.errors import ConfigError
+from mgc.words.errors import ConfigError
 from search import Space, run_study
 
 SPACE = Path(__file__).parents[1] / "spaces" / "se_ratio.yaml"

@@ -13,8 +13,8 @@ from benchmarks.searches import kept, syne
 from benchmarks.searches.kept import Job, Result
 from benchmarks.searches.methods import METHODS
 from benchmarks.searches.summary import summary
-from mgc.errors import ConfigError, check_names
-from mgc.progress import progress
+from mgc.words.errors import ConfigError, check_names
+from mgc.words.progress import progress
 
 KEPT = Path("runs") / "searches.jsonl"
 SYNE_TUNE = "MGC_SYNE_TUNE"

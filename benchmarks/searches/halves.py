@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.searches.lcbench import LCBench, tasks
 from benchmarks.searches.problems import Problem
 from benchmarks.searches.tables import Table
-from mgc.errors import ConfigError
+from mgc.words.errors import ConfigError
 
 HALVES = ("tuning", "held-out")
 ALWAYS_HELD_OUT = ("gtzan_curves",)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.searches.problems import Config, Curve, Floats, Scale
-from mgc.errors import ConfigError, nearest
+from mgc.words.errors import ConfigError, nearest
 from search.space.domains import Domain, Float, Int
 from search.space.params import Param
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.searches.replay import Begin, Continue
 from benchmarks.searches.space import Taken
-from mgc.errors import ConfigError
+from mgc.words.errors import ConfigError
 from search.sampler.translate import Candidate
 from search.space.domains import Choice, Domain, label
 from search.space.params import written

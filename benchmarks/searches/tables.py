@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.searches.problems import Config, Curve, Floats, Scale
-from mgc.errors import ConfigError
+from mgc.words.errors import ConfigError
 from search.space.document import Document, Place
 from search.space.domains import Choice, Domain, Float, Int, label
 from search.space.params import Param, read_params

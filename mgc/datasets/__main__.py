@@ -14,12 +14,12 @@ from rich.text import Text
 
 from mgc import cache
 from mgc import dataset_info as info
-from mgc.command import Parser, exit_code
 from mgc.datasets.dataset import data_dir
 from mgc.datasets.download import download
 from mgc.datasets.registry import SOURCES, names_here, open_dataset, source
 from mgc.datasets.verify import verify
-from mgc.texts import printable
+from mgc.words.command import Parser, exit_code
+from mgc.words.texts import printable
 
 LONGEST_LINE = 10_000
 """Characters that a line of a table may have."""

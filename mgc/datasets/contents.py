@@ -10,8 +10,8 @@ from hashlib import blake2b
 from pathlib import Path
 
 from mgc.cache import cache_dir
-from mgc.errors import ConfigError
 from mgc.reading import read_checked, write_checked
+from mgc.words.errors import ConfigError
 
 Entry = tuple[int, int, str]
 """A file's size in bytes, time of change in ns, and hash."""

@@ -13,9 +13,9 @@ import numpy.typing as npt
 import platformdirs
 
 from mgc import npz
-from mgc.errors import ConfigError
 from mgc.paths import expanded
-from mgc.texts import printable
+from mgc.words.errors import ConfigError
+from mgc.words.texts import printable
 
 
 class DatasetError(ConfigError):

@@ -18,8 +18,8 @@ from mgc.datasets import fma, folder, gtzan, precomputed, synthetic
 from mgc.datasets.dataset import Dataset, DatasetError, data_dir
 from mgc.datasets.remote import local_copy
 from mgc.datasets.sources import Source
-from mgc.errors import nearest
 from mgc.paths import expanded
+from mgc.words.errors import nearest
 
 
 class Opener(Protocol):

@@ -21,8 +21,8 @@ import numpy as np
 from mgc.cache import cache_dir
 from mgc.datasets.dataset import Dataset, Track, dataset_of
 from mgc.datasets.synthesis import SR, Style, render, varied
-from mgc.progress import progress as shown
 from mgc.sealed import sealed
+from mgc.words.progress import progress as shown
 
 NAME = "synthetic"
 

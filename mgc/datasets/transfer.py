@@ -16,8 +16,8 @@ from email.message import Message
 from pathlib import Path
 
 from mgc.datasets.dataset import DatasetError
-from mgc.errors import one_line
-from mgc.progress import progress as shown
+from mgc.words.errors import one_line
+from mgc.words.progress import progress as shown
 
 BLOCK = 1 << 20
 TIMEOUT_S = 30.0

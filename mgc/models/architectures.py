@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from mgc.config import ClipShape
-from mgc.errors import ConfigError
 from mgc.models.network import (
     Channels,
     ClipTooShortError,
@@ -35,6 +34,7 @@ from mgc.models.network import (
     pooled,
     spanned,
 )
+from mgc.words.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import nn

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from mgc.config import ClipShape, Section
-from mgc.errors import ConfigError
+from mgc.words.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import nn

@@ -9,9 +9,9 @@ import math
 from typing import TYPE_CHECKING
 
 from mgc.config import ClipShape
-from mgc.errors import ConfigError
 from mgc.models.network import ClipTooShortError, NetworkConfig, PictureTooSmallError
 from mgc.training_config import TrainingConfig
+from mgc.words.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import nn

@@ -5,7 +5,6 @@ Imports no torch, so that a space file is checked in milliseconds.
 
 from __future__ import annotations
 
-from mgc.errors import ConfigError, nearest
 from mgc.models.architectures import (
     CNN3Config,
     CNN4Config,
@@ -20,6 +19,7 @@ from mgc.models.network import NetworkConfig
 from mgc.models.residual import ResidualConfig
 from mgc.models.se_cnn import SECNNConfig
 from mgc.models.shallow import ShallowConfig
+from mgc.words.errors import ConfigError, nearest
 
 MODELS: dict[str, type[NetworkConfig]] = {
     model.name: model

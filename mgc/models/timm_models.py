@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mgc.errors import ConfigError
+from mgc.words.errors import ConfigError
 
 log = logging.getLogger("mgc")
 

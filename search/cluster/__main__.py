@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from mgc.command import EXIT_FAILED, Parser, exit_code
+from mgc.words.command import EXIT_FAILED, Parser, exit_code
 from search.cluster.token import user_token
 
 

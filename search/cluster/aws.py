@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from mgc.errors import ConfigError
+from mgc.words.errors import ConfigError
 from search.cluster.file import ClusterFile
 
 ASSUMED_BY_EC2 = {

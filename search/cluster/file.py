@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mgc.errors import ConfigError, nearest
 from mgc.paths import expanded
 from mgc.reading import open_regular
+from mgc.words.errors import ConfigError, nearest
 from search.machines.autoscaler import PRICE_LABEL
 
 MAX_BYTES = 100_000

@@ -22,9 +22,9 @@ from typing import Any
 from ray.exceptions import RayError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
-from mgc.command import EXIT_FAILED, EXIT_INTERRUPTED
-from mgc.errors import ConfigError, one_line
-from mgc.redact import redacted_word
+from mgc.words.command import EXIT_FAILED, EXIT_INTERRUPTED
+from mgc.words.errors import ConfigError, one_line
+from mgc.words.redact import redacted_word
 from search.cluster.code import copy_packages
 from search.cluster.echo import ASKED, shown_log
 from search.cluster.file import read

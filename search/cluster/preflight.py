@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mgc.errors import ConfigError
+from mgc.words.errors import ConfigError
 from search.cluster.probe import PROBES, Facts, facts, missing_files
 from search.storage.storage import Folder
 

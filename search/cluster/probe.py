@@ -14,7 +14,7 @@ import subprocess
 from dataclasses import dataclass
 
 from mgc.cache import cache_dir
-from mgc.errors import ConfigError
+from mgc.words.errors import ConfigError
 from search.cluster import code
 from search.storage.storage import Folder, error_text
 

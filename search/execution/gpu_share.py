@@ -21,10 +21,10 @@ from torch.nn import functional
 from mgc.clips import open_clips
 from mgc.config import ClipShape
 from mgc.cutting import clip_shape
-from mgc.errors import ConfigError
 from mgc.models.networks import on_meta
 from mgc.training import Training
 from mgc.training_config import TrainingConfig
+from mgc.words.errors import ConfigError
 from search.execution.ground import Ground
 from search.execution.spec import TrialSpec
 from search.machines.nodes import cards, cores_per_card

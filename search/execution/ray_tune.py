@@ -28,7 +28,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import SearchAlgorithm
 
-from mgc.redact import redacted
+from mgc.words.redact import redacted
 from search.execution.executor import SPEC, Answer, Blocked, Event, Failed, Lost, Reported
 from search.machines.scratch import scratch
 

@@ -22,10 +22,10 @@ from mgc import memory
 from mgc.clips import Clips, open_clips
 from mgc.datasets.dataset import DatasetChangedError
 from mgc.device import best_device
-from mgc.errors import ConfigError
-from mgc.redact import redacted
 from mgc.training import Scores, Training, TrainingError
 from mgc.training_config import TrainingConfig
+from mgc.words.errors import ConfigError
+from mgc.words.redact import redacted
 from search.execution.executor import SPEC
 from search.execution.spec import TrialSpec
 from search.machines.slots import share_bytes

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
-from mgc.errors import ConfigError
+from mgc.words.errors import ConfigError
 from search.record.notes import COST, Cost
 from search.record.record import Record
 

@@ -21,8 +21,8 @@ from ray._private import ray_constants, services
 from ray._private.services import canonicalize_bootstrap_address, find_gcs_addresses
 from ray._raylet import AuthenticationTokenLoader, Config, setproctitle  # type: ignore[attr-defined]
 
-from mgc.errors import ConfigError, one_line
-from mgc.redact import redacted_word
+from mgc.words.errors import ConfigError, one_line
+from mgc.words.redact import redacted_word
 from search.machines.scratch import scratch
 from search.machines.signals import end_at_once
 

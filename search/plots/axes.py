@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from mgc.texts import plotted
+from mgc.words.texts import plotted
 
 WIDE, SMALL = (6.4, 3.7), (4.6, 3.7)
 """Inches. A figure is so small beside its letters that they can be read on a phone too."""

@@ -13,7 +13,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mgc.texts import plotted
+from mgc.words.texts import plotted
 from search.plots.axes import WIDE, new_figure, short, without_collisions
 from search.plots.places import places
 from search.record.header import StudyHeader

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from mgc.texts import plotted
+from mgc.words.texts import plotted
 from search.record.header import StudyHeader
 from search.words import brief
 

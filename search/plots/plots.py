@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from mgc.texts import missing_glyphs, plotted
+from mgc.words.texts import missing_glyphs, plotted
 from search.plots.axes import (
     LETTERS,
     WIDE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from mgc.command import TextParser, exit_code, folder
+from mgc.words.command import TextParser, exit_code, folder
 from search.record.damage import Repair, repair
 from search.record.files import JOURNAL
 from search.record.journal import RecordError, locked, not_writable

@@ -10,7 +10,7 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 
-from mgc.redact import redacted
+from mgc.words.redact import redacted
 from search.record.files import ERRORS
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from mgc.errors import ConfigError
+from mgc.words.errors import ConfigError
 
 JOURNAL = "record.log"
 LOCK = "lock"

@@ -29,7 +29,7 @@ from pydantic import (
 )
 
 from mgc.config import Vote
-from mgc.redact import redacted, redacted_word
+from mgc.words.redact import redacted, redacted_word
 from search.record.journal import RecordError
 from search.settings.objectives import Objectives, listed, plain
 from search.settings.sections import Resources

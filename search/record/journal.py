@@ -22,7 +22,7 @@ from typing import IO, Any
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
-from mgc.errors import ConfigError
+from mgc.words.errors import ConfigError
 from search.record.damage import cut_end
 from search.record.files import JOURNAL, LOCK
 from search.record.lines import decoded, encoded, is_torn

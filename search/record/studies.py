@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mgc.errors import ConfigError, nearest
+from mgc.words.errors import ConfigError, nearest
 from search.record.files import JOURNAL, checked_name
 from search.record.notes import OPEN
 from search.record.ranking import has_ended

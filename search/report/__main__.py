@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mgc.command import TextParser, exit_code, folder
+from mgc.words.command import TextParser, exit_code, folder
 from search.record.files import PAGE
 from search.record.record import Record
 from search.report.report import send, write_report

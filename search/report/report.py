@@ -13,8 +13,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from mgc.errors import ConfigError, one_line
 from mgc.whole import write_whole
+from mgc.words.errors import ConfigError, one_line
 from search.record.faults import note_fault
 from search.record.files import MODEL, PAGE, REPORT
 from search.record.journal import locked

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mgc.errors import ConfigError
+from mgc.words.errors import ConfigError
 from search.settings.sections import Published
 from search.space.domains import label
 from search.space.space import Space

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from mgc.config import Section
-from mgc.errors import ConfigError, close_to, nearest
+from mgc.words.errors import ConfigError, close_to, nearest
 from search.settings.metrics import METRICS, Metric, Mode
 from search.settings.objectives import Objectives, listed, mean_name
 from search.settings.samplers import SAMPLERS, SamplerEntry, sampler_of

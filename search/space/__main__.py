@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from mgc.command import Parser
+from mgc.words.command import Parser
 from search.space.schema import space_schema
 
 

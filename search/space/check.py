@@ -11,9 +11,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypedDict, TypeVar
 
 from mgc.config import DataConfig, Section
-from mgc.errors import ConfigError, check_names, close_to, nearest
 from mgc.models.registry import MODELS, model_class
 from mgc.training_config import SHARED_SECTIONS, allowed_keys, training_config
+from mgc.words.errors import ConfigError, check_names, close_to, nearest
 from search.settings.sections import Budget, Published, Resources, SearchConfig
 from search.space.document import Document, Key, SpaceError, dotted
 from search.space.domains import Grid, contains, label, of_domain

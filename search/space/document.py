@@ -20,8 +20,8 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent, MappingEndEvent, MappingStartEvent, NodeEvent, ScalarEvent, SequenceEndEvent
 from ruamel.yaml.reader import ReaderError
 
-from mgc.errors import ConfigError
-from mgc.texts import printable
+from mgc.words.errors import ConfigError
+from mgc.words.texts import printable
 
 Key = tuple[str | int, ...]
 """The path to a value in the file: ("params", "r", "uniform", 0)."""

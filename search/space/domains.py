@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from mgc.errors import ConfigError, check_names
+from mgc.words.errors import ConfigError, check_names
 
 MAX_LISTED = 1000
 """A range of more integers than this is not listed."""

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from mgc.config import DataConfig
-from mgc.errors import ConfigError, check_names, nearest
 from mgc.models.registry import MODELS
 from mgc.training_config import allowed_keys
+from mgc.words.errors import ConfigError, check_names, nearest
 from search.settings.sections import STUDY_SECTIONS
 from search.space.document import Document, Place, SpaceError, read_value
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from itertools import islice
 from typing import Any
 
-from mgc.errors import ConfigError, check_names, nearest
+from mgc.words.errors import ConfigError, check_names, nearest
 from search.space.document import Document, Key, dotted
 from search.space.domains import FORMS, Domain, domain, hashable, label, values
 from search.space.foreign import own_domain

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from mgc.config import DataConfig
-from mgc.errors import ConfigError
 from mgc.training_config import TrainingConfig, training_config
+from mgc.words.errors import ConfigError
 from search.settings.sections import DEFAULT_TRIALS, Budget, Published, Resources, SearchConfig
 from search.space.check import checked, located
 from search.space.document import Document, Place, SpaceError, read_file

@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
-from mgc.errors import ConfigError
 from mgc.whole import write_whole
+from mgc.words.errors import ConfigError
 from search.record.files import CHECKPOINT, TRIAL, TRIALS, WEIGHTS, trial_name
 from search.record.record import Record, TrialRecord
 from search.storage.lease import Lease

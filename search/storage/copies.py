@@ -15,8 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
-from mgc.errors import ConfigError, one_line
 from mgc.whole import PARTIAL, REPLACED, write_whole
+from mgc.words.errors import ConfigError, one_line
 from search.record.faults import note_fault
 from search.record.files import CHECKPOINT, JOURNAL, LOCK
 from search.record.notes import DRIVER, note_line

@@ -27,9 +27,9 @@ from uuid import uuid4
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from mgc.errors import ConfigError, one_line
-from mgc.texts import printable
 from mgc.whole import is_running
+from mgc.words.errors import ConfigError, one_line
+from mgc.words.texts import printable
 from search.storage.storage import Folder, StorageError, error_text
 
 FOLDER = "lease"

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mgc import buckets
-from mgc.errors import ConfigError, one_line
 from mgc.paths import expanded
 from mgc.whole import own_name, write_if, write_new, write_whole
+from mgc.words.errors import ConfigError, one_line
 from search.record.files import JOURNAL
 
 PROBE = ".writable"

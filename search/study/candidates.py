@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mgc.errors import ConfigError
 from mgc.training_config import training_config
+from mgc.words.errors import ConfigError
 from search.execution.ground import Ground
 from search.record.header import Candidate
 from search.record.ranking import networks

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from mgc.config import Vote
-from mgc.errors import ConfigError, one_line
 from mgc.metrics import Predictions
 from mgc.saved import save_model
 from mgc.splits import Part
 from mgc.training import Training
+from mgc.words.errors import ConfigError, one_line
 from search.execution.ground import Ground, prepare
 from search.execution.spec import trial_spec
 from search.machines.slots import Slots

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 
-from mgc.redact import redacted_word
+from mgc.words.redact import redacted_word
 from search.cluster.echo import echoed
 from search.machines.ray_cluster import cluster
 from search.machines.signals import stop_signals

@@ -17,13 +17,13 @@ from torch import Tensor
 from mgc.clips import open_clips
 from mgc.datasets.registry import open_dataset
 from mgc.device import best_device
-from mgc.errors import one_line
 from mgc.features import small_pictures
 from mgc.metrics import Predictions
 from mgc.saved import save_model
 from mgc.splits import Part
 from mgc.training import Training
 from mgc.training_config import TrainingConfig
+from mgc.words.errors import one_line
 from search.estimate.stairs import note_stairs
 from search.execution.spec import trial_spec
 from search.record.faults import note_fault

@@ -14,7 +14,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
-from mgc.errors import ConfigError
+from mgc.words.errors import ConfigError
 from search.execution.executor import Answer, Blocked, Event, Executor, Failed, Lost, Reported
 from search.record.ended import Ended, EndedBy, EndState
 from search.record.faults import note_fault

@@ -8,8 +8,8 @@ import socket
 import sys
 from pathlib import Path
 
-from mgc.command import TextParser, exit_code, folder
-from mgc.errors import ConfigError
+from mgc.words.command import TextParser, exit_code, folder
+from mgc.words.errors import ConfigError
 from search.record.journal import locked
 from search.record.record import Record
 from search.tracking.mlflow_client import check_uri, client_of, is_new_file

@@ -11,7 +11,7 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Literal, Protocol
 
-from mgc.errors import ConfigError
+from mgc.words.errors import ConfigError
 
 STUDY = -1
 """The number of the study's own run, among those of its trials."""

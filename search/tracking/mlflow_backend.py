@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mgc.errors import one_line
-from mgc.redact import redacted_word
+from mgc.words.errors import one_line
+from mgc.words.redact import redacted_word
 from search.record.files import MODEL
 from search.record.notes import ANSWER, TEST, WINNER, scores_on_test
 from search.record.record import Record

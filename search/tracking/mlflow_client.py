@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
 from mgc.cache import built, locked
-from mgc.errors import one_line
-from mgc.redact import HIDDEN, redacted_word
 from mgc.whole import own_name
+from mgc.words.errors import one_line
+from mgc.words.redact import HIDDEN, redacted_word
 from search.tracking.backend import AwayError, RefusedError, TrackingError
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
-from mgc.errors import one_line
+from mgc.words.errors import one_line
 from search.tracking.backend import STUDY, AwayError, Backend, Status, TrackingError
 from search.tracking.outbox import Item, Outbox
 

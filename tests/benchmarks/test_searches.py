@@ -31,7 +31,7 @@ from benchmarks.searches.summary import interval
 from benchmarks.searches.syne import SyneTune
 from benchmarks.searches.tables import Table
 from benchmarks.searches.today import Today, stopping_asha
-from mgc.errors import ConfigError
+from mgc.words.errors import ConfigError
 from search.sampler.translate import Candidate, suggest
 from search.scheduler.asha import StoppingAsha
 from search.scheduler.scheduler import NoScheduler, Stop

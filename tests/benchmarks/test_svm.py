@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.svm import Described, fitted, joined, paired, right, statistics
-from mgc.errors import ConfigError
+from mgc.words.errors import ConfigError
 
 RNG = np.random.default_rng(0)
 

@@ -15,7 +15,7 @@ import yaml
 from botocore.exceptions import ClientError, NoCredentialsError
 from moto import mock_aws
 
-from mgc.errors import ConfigError
+from mgc.words.errors import ConfigError
 from search.cluster import aws, file
 
 pytestmark = pytest.mark.slow

@@ -13,7 +13,7 @@ from ray.cluster_utils import Cluster
 from waiting import until
 
 from benchmarks import tiny_study
-from mgc.errors import ConfigError
+from mgc.words.errors import ConfigError
 from search.cluster import preflight
 from search.cluster.probe import Facts
 from search.machines import nodes

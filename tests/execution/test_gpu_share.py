@@ -14,8 +14,8 @@ from benchmarks.training import RandomClips
 from mgc.config import ClipShape
 from mgc.cutting import clip_shape
 from mgc.datasets.registry import open_dataset
-from mgc.errors import ConfigError
 from mgc.models.registry import MODELS
+from mgc.words.errors import ConfigError
 from search.execution import gpu_share
 from search.execution.gpu_share import COPIES_OF_WEIGHTS, estimated_bytes, largest_config, random_clips, step_bytes
 from search.execution.ground import prepare

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mgc.errors import ConfigError
+from mgc.words.errors import ConfigError
 from search.execution.ground import prepare
 from search.space.space import Space
 

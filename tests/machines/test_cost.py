@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from small_study import new_record
 
-from mgc.errors import ConfigError
+from mgc.words.errors import ConfigError
 from search.machines.cost import Limits, Meter
 from search.record.notes import COST, Cost
 

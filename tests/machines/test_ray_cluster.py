@@ -10,7 +10,7 @@ import threading
 import pytest
 import ray
 
-from mgc.errors import ConfigError
+from mgc.words.errors import ConfigError
 from search.machines.ray_cluster import cluster
 
 ENDED_WHILE_COLLECTING = """

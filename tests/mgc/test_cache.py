@@ -17,8 +17,8 @@ import pytest
 from filelock import FileLock, Timeout
 
 from mgc.cache import built, cache_dir, entries, locked, prune
-from mgc.errors import ConfigError
 from mgc.whole import write_whole
+from mgc.words.errors import ConfigError
 
 
 def write_hello(path: Path) -> None:

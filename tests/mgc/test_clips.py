@@ -19,9 +19,9 @@ from mgc.clips import Batch, Clips, open_clips
 from mgc.config import ClipConfig
 from mgc.cutting import clip_shape, clip_starts
 from mgc.datasets.registry import open_dataset
-from mgc.errors import ConfigError
 from mgc.features import feature_module, open_store
 from mgc.training_config import TrainingConfig
+from mgc.words.errors import ConfigError
 
 torch.set_num_threads(1)
 

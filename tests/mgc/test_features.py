@@ -19,8 +19,8 @@ from mgc import features
 from mgc.config import FeatureConfig
 from mgc.datasets.dataset import Dataset
 from mgc.datasets.registry import open_dataset
-from mgc.errors import ConfigError
 from mgc.features import LogMel, STFTdB, feature_module, open_store
+from mgc.words.errors import ConfigError
 
 torch.set_num_threads(1)
 pytestmark = pytest.mark.filterwarnings("ignore:n_fft=")  # librosa's, of signals shorter than a window

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from mgc.config import OptimizerConfig
-from mgc.errors import ConfigError
 from mgc.optimizers import build_optimizer, build_schedule
+from mgc.words.errors import ConfigError
 
 CPU = torch.device("cpu")
 

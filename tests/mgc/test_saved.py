@@ -21,10 +21,10 @@ from mgc.audio import decode
 from mgc.clips import open_clips
 from mgc.config import ClipConfig
 from mgc.datasets.registry import open_dataset
-from mgc.errors import ConfigError
 from mgc.listener import Listener
 from mgc.saved import SavedModelError, load_model, save_model
 from mgc.training import Training
+from mgc.words.errors import ConfigError
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,9 @@ from mgc.config import DataConfig
 from mgc.datasets import gtzan, gtzan_lists
 from mgc.datasets.dataset import Dataset, Track, dataset_of
 from mgc.datasets.registry import open_dataset
-from mgc.errors import ConfigError
 from mgc.groups import deal, group_tracks, nearest_subset
 from mgc.splits import PARTS, Split, make_split
+from mgc.words.errors import ConfigError
 
 
 def dataset_with(artists: Mapping[str, list[int]], **more: Any) -> Dataset:

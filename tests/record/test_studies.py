@@ -3,7 +3,7 @@
 import pytest
 from small_study import add_trial, ended, new_record, study_header
 
-from mgc.errors import ConfigError
+from mgc.words.errors import ConfigError
 from search.record.files import JOURNAL
 from search.record.header import new_header
 from search.record.notes import OPEN

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mgc.errors import ConfigError
+from mgc.words.errors import ConfigError
 from search import Space
 from search.space.describe import describe, tree
 from search.space.document import SpaceError, read_file

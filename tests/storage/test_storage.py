@@ -18,7 +18,7 @@ from waiting import until
 from mgc import buckets
 from mgc.datasets.dataset import DatasetError
 from mgc.datasets.remote import local_copy
-from mgc.errors import ConfigError
+from mgc.words.errors import ConfigError
 from search.record.files import CHECKPOINT, JOURNAL
 from search.record.notes import DRIVER
 from search.record.record import Record

@@ -21,8 +21,8 @@ from mgc.datasets import contents, folder, gtzan, gtzan_lists, precomputed
 from mgc.datasets.dataset import DatasetError
 from mgc.datasets.registry import open_dataset
 from mgc.datasets.verify import verify
-from mgc.errors import ConfigError
 from mgc.splits import make_split
+from mgc.words.errors import ConfigError
 
 
 @pytest.fixture

@@ -32,11 +32,11 @@ from mgc.datasets import __main__ as cli
 from mgc.datasets.dataset import DatasetError
 from mgc.datasets.registry import open_dataset
 from mgc.datasets.verify import verify
-from mgc.errors import ConfigError
 from mgc.features import open_store
 from mgc.saved import save_model
 from mgc.splits import make_split
 from mgc.training import Training
+from mgc.words.errors import ConfigError
 
 FEATURES = FeatureConfig(sr=SR, n_fft=256, hop_length=128, n_mels=32)
 TONE = tone_in_noise(2 * SR, 250.0, seed=999)
@@ -338,7 +338,7 @@ def test_a_cache_that_may_not_be_written_is_one_line(public: Path) -> None:
     root = write_tracks(public / "music", [1.0] * 3)
     script = AS_NOBODY + (
         "from mgc.features import open_store; from mgc.config import FeatureConfig\n"
-        "from mgc.errors import ConfigError\n"
+        "from mgc.words.errors import ConfigError\n"
         "try: open_store(dataset, FeatureConfig(), 'waveform', progress=False)\n"
         "except ConfigError as error: print(error)"
     )

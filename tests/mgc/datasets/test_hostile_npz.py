@@ -17,9 +17,9 @@ from mgc.config import DataConfig, FeatureConfig
 from mgc.datasets import __main__ as cli
 from mgc.datasets.dataset import DatasetError
 from mgc.datasets.registry import open_dataset
-from mgc.errors import ConfigError
 from mgc.features import open_store
 from mgc.splits import make_split
+from mgc.words.errors import ConfigError
 
 IDS, GENRES = [f"t{number}" for number in range(6)], list("aabbab")
 FEATURES = np.arange(240, dtype=np.uint8).reshape(6, 4, 10)

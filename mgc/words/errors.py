@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from mgc.redact import redacted
-from mgc.texts import printable
+from mgc.words.redact import redacted
+from mgc.words.texts import printable
 
 
 class ConfigError(ValueError):

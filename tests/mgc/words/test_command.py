@@ -9,9 +9,9 @@ import sys
 import pytest
 
 from mgc import predict, train
-from mgc.command import exit_code
 from mgc.datasets.__main__ import main as datasets
-from mgc.errors import ConfigError
+from mgc.words.command import exit_code
+from mgc.words.errors import ConfigError
 
 
 def ended(command, arguments):
@@ -76,7 +76,7 @@ def test_ctrl_c_is_a_line_and_an_unforeseen_error_is_none():
 
 PRINTS = """
 import sys
-from mgc.command import Parser
+from mgc.words.command import Parser
 Parser().parse_args([])
 print("\\udcff", "x" * 100_000)
 print("y" * 100_000, file=sys.stderr)
@@ -102,7 +102,7 @@ def test_streams_that_take_nothing_end_no_program(streams, tmp_path):
 
 
 def test_a_traceback_that_nobody_foresaw_shows_no_password():
-    code = "from mgc.command import Parser; Parser().parse_args([]); int('http://me:geheim@host')"
+    code = "from mgc.words.command import Parser; Parser().parse_args([]); int('http://me:geheim@host')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == ("ValueError: invalid literal for int() with base 10: 'http://me:***@host'")

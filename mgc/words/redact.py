@@ -1,6 +1,6 @@
 """What no line may show: passwords in addresses, tokens, and the secrets of the environment.
 
-Every error that is a user's mistake (mgc.errors.ConfigError), every error in one line (`one_line`), every logged
+Every error that is a user's mistake (mgc.words.errors.ConfigError), every error in one line (`one_line`), every logged
 traceback and the command line that a record keeps pass through here. It knows none of the places that print.
 """
 

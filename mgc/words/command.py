@@ -16,9 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
 
-from mgc.errors import ConfigError, one_line
-from mgc.redact import redacted
-from mgc.texts import printable
+from mgc.words.errors import ConfigError, one_line
+from mgc.words.redact import redacted
+from mgc.words.texts import printable
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 LONGEST_LINE = 1000

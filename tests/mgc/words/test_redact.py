@@ -2,8 +2,8 @@
 
 import pytest
 
-from mgc.errors import ConfigError, one_line
-from mgc.redact import redacted, redacted_word
+from mgc.words.errors import ConfigError, one_line
+from mgc.words.redact import redacted, redacted_word
 
 
 @pytest.mark.parametrize("password", ["pw", "pa/ss", "p@ss", "p:w", "pa%2Fss", "//pw", "p@/:?#%w", "12/x"])
