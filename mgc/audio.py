@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mgc.reading import open_regular
+from mgc.files.reading import open_regular
 from mgc.words.errors import ConfigError
 
 log = logging.getLogger("mgc")

@@ -27,10 +27,10 @@ import torch
 from torch import Tensor, nn
 
 from mgc.audio import AudioError, decode
-from mgc.cache import cache_dir
 from mgc.config import FeatureConfig
 from mgc.datasets.dataset import Dataset, Precomputed, Track
-from mgc.sealed import sealed
+from mgc.files.cache import cache_dir
+from mgc.files.sealed import sealed
 from mgc.words.errors import ConfigError
 from mgc.words.progress import progress as shown
 

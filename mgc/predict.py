@@ -20,7 +20,7 @@ import torch
 
 from mgc.audio import Samples, decode_pieces
 from mgc.datasets import synthetic
-from mgc.reading import json_of, open_regular
+from mgc.files.reading import json_of, open_regular
 from mgc.saved import CONFIG, SavedModel, SongPrediction, load_model
 from mgc.words.command import EXIT_USAGE, Parser, exit_code
 from mgc.words.errors import ConfigError, one_line

@@ -32,12 +32,12 @@ from mgc.config import ClipShape, DataConfig, Modality, Vote
 from mgc.cutting import audio_ruler
 from mgc.datasets import synthetic
 from mgc.device import place_model
+from mgc.files.whole import read_together, whole
 from mgc.listener import Listener
 from mgc.metrics import votes
 from mgc.models.networks import model_to_load
 from mgc.training import Training
 from mgc.training_config import TrainingConfig, training_config
-from mgc.whole import read_together, whole
 from mgc.words.errors import ConfigError, config_error, one_line
 
 WEIGHTS, CONFIG = "weights.safetensors", "config.json"

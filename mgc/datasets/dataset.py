@@ -12,8 +12,8 @@ from typing import Any
 import numpy.typing as npt
 import platformdirs
 
-from mgc import npz
-from mgc.paths import expanded
+from mgc.files import npz
+from mgc.files.paths import expanded
 from mgc.words.errors import ConfigError
 from mgc.words.texts import printable
 

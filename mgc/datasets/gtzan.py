@@ -12,10 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from mgc.audio import header
-from mgc.datasets import contents, folder
+from mgc.datasets import folder
 from mgc.datasets.dataset import Dataset, DatasetError, Track, data_dir, dataset_of
 from mgc.datasets.gtzan_lists import GENRES, gtzan_id, lengths, with_artists
 from mgc.datasets.sources import Archive, Source
+from mgc.files import contents
 
 NAME = "gtzan"
 

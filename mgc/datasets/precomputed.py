@@ -16,10 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mgc import npz
 from mgc.config import FeatureConfig
-from mgc.datasets import contents
 from mgc.datasets.dataset import Dataset, DatasetError, Precomputed, Track, dataset_of
+from mgc.files import contents, npz
 
 TRACK_SECONDS = 30.0
 

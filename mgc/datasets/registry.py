@@ -13,12 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from mgc import buckets
 from mgc.datasets import fma, folder, gtzan, precomputed, synthetic
 from mgc.datasets.dataset import Dataset, DatasetError, data_dir
 from mgc.datasets.remote import local_copy
 from mgc.datasets.sources import Source
-from mgc.paths import expanded
+from mgc.files import buckets
+from mgc.files.paths import expanded
 from mgc.words.errors import nearest
 
 

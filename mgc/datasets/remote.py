@@ -11,10 +11,10 @@ from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 
-from mgc import buckets
-from mgc.cache import cache_dir
 from mgc.datasets.dataset import DatasetError
-from mgc.sealed import sealed
+from mgc.files import buckets
+from mgc.files.cache import cache_dir
+from mgc.files.sealed import sealed
 
 
 def local_copy(address: str) -> Path:

@@ -21,7 +21,7 @@ from mgc.datasets import folder, gtzan_lists
 from mgc.datasets.dataset import Dataset, DatasetError
 from mgc.datasets.download import recorded_checksums
 from mgc.datasets.registry import dataset_path, open_dataset
-from mgc.reading import file_hash
+from mgc.files.reading import file_hash
 from mgc.words.progress import progress as shown
 
 SHORT_S = 1.0

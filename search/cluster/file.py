@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mgc.paths import expanded
-from mgc.reading import open_regular
+from mgc.files.paths import expanded
+from mgc.files.reading import open_regular
 from mgc.words.errors import ConfigError, nearest
 from search.machines.autoscaler import PRICE_LABEL
 

@@ -13,7 +13,7 @@ import socket
 import subprocess
 from dataclasses import dataclass
 
-from mgc.cache import cache_dir
+from mgc.files.cache import cache_dir
 from mgc.words.errors import ConfigError
 from search.cluster import code
 from search.storage.storage import Folder, error_text

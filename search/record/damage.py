@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from mgc.whole import write_whole
+from mgc.files.whole import write_whole
 from search.record.files import damaged_file
 from search.record.lines import decoded, is_torn, mended
 

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-from mgc.reading import json_of
+from mgc.files.reading import json_of
 
 _KEY = b',"crc32":"'
 _END = b'"}\n'

@@ -20,7 +20,7 @@ from optuna.storages import JournalStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from mgc.whole import whole
+from mgc.files.whole import whole
 from mgc.words.errors import one_line
 from search.record.ended import Ended, EndedBy, State
 from search.record.files import JOURNAL

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from mgc.whole import write_whole
+from mgc.files.whole import write_whole
 from mgc.words.errors import ConfigError, one_line
 from search.record.faults import note_fault
 from search.record.files import MODEL, PAGE, REPORT

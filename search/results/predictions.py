@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mgc import npz
+from mgc.files import npz
+from mgc.files.whole import whole
 from mgc.metrics import Predictions
-from mgc.whole import whole
 
 ARRAYS = ("genres", "track_ids", "label_M", "track_N", "probabilities_NG", "loss")
 PICTURE = "picture/"

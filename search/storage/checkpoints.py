@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
-from mgc.whole import write_whole
+from mgc.files.whole import write_whole
 from mgc.words.errors import ConfigError
 from search.record.files import CHECKPOINT, TRIAL, TRIALS, WEIGHTS, trial_name
 from search.record.record import Record, TrialRecord

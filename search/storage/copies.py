@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
-from mgc.whole import PARTIAL, REPLACED, write_whole
+from mgc.files.whole import PARTIAL, REPLACED, write_whole
 from mgc.words.errors import ConfigError, one_line
 from search.record.faults import note_fault
 from search.record.files import CHECKPOINT, JOURNAL, LOCK

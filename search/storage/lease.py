@@ -27,7 +27,7 @@ from uuid import uuid4
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from mgc.whole import is_running
+from mgc.files.whole import is_running
 from mgc.words.errors import ConfigError, one_line
 from mgc.words.texts import printable
 from search.storage.storage import Folder, StorageError, error_text

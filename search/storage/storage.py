@@ -17,9 +17,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from mgc import buckets
-from mgc.paths import expanded
-from mgc.whole import own_name, write_if, write_new, write_whole
+from mgc.files import buckets
+from mgc.files.paths import expanded
+from mgc.files.whole import own_name, write_if, write_new, write_whole
 from mgc.words.errors import ConfigError, one_line
 from search.record.files import JOURNAL
 

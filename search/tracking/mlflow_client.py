@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
-from mgc.cache import built, locked
-from mgc.whole import own_name
+from mgc.files.cache import built, locked
+from mgc.files.whole import own_name
 from mgc.words.errors import one_line
 from mgc.words.redact import HIDDEN, redacted_word
 from search.tracking.backend import AwayError, RefusedError, TrackingError

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from mgc.files.whole import whole
 from mgc.listener import Listener
 from mgc.saved import load_model
-from mgc.whole import whole
 
 
 def export_model(saved: Path, folder: Path) -> Path:

@@ -252,7 +252,7 @@ def test_while_a_model_is_replaced_readers_find_the_old_or_the_new_one(saved, tr
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from mgc.whole import whole
+from mgc.files.whole import whole
 
 rename, count = os.rename, int(sys.argv[2])
 

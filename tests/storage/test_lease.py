@@ -17,7 +17,7 @@ import pytest
 from hosts import Lab, why_not
 from waiting import until
 
-from mgc import buckets
+from mgc.files import buckets
 from search.storage import lease
 from search.storage.lease import Holder, Lease, LeaseError, leased
 from search.storage.storage import Folder

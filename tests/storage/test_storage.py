@@ -15,9 +15,9 @@ from buckets_here import BUCKET
 from small_study import add_epoch, add_trial, new_record
 from waiting import until
 
-from mgc import buckets
 from mgc.datasets.dataset import DatasetError
 from mgc.datasets.remote import local_copy
+from mgc.files import buckets
 from mgc.words.errors import ConfigError
 from search.record.files import CHECKPOINT, JOURNAL
 from search.record.notes import DRIVER

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from mgc import reading
-from mgc.cache import cache_dir
 from mgc.config import DataConfig
-from mgc.datasets import contents, folder, gtzan, gtzan_lists, precomputed
+from mgc.datasets import folder, gtzan, gtzan_lists, precomputed
 from mgc.datasets.dataset import DatasetError
 from mgc.datasets.registry import open_dataset
 from mgc.datasets.verify import verify
+from mgc.files import contents, reading
+from mgc.files.cache import cache_dir
 from mgc.splits import make_split
 from mgc.words.errors import ConfigError
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock, Timeout
 
-from mgc.cache import built, cache_dir, entries, locked, prune
-from mgc.whole import write_whole
+from mgc.files.cache import built, cache_dir, entries, locked, prune
+from mgc.files.whole import write_whole
 from mgc.words.errors import ConfigError
 
 
@@ -86,7 +86,7 @@ def test_what_another_process_built_while_this_one_waited_is_taken(
         write_hello(path)
         yield
 
-    monkeypatch.setattr("mgc.cache.locked", locked_late)
+    monkeypatch.setattr("mgc.files.cache.locked", locked_late)
     assert built(tmp_path / "x", lambda path: pytest.fail("built twice")).read_text() == "hello"
 
 
@@ -103,7 +103,7 @@ BUILDER = """
 import sys, time
 from contextlib import nullcontext
 from pathlib import Path
-from mgc import cache
+from mgc.files import cache
 
 who, path, ready = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
 cache.locked = lambda path: nullcontext()  # a file system on which locks do nothing
@@ -205,7 +205,7 @@ def test_using_an_entry_keeps_it(own_cache: Path) -> None:
 def test_what_is_used_while_the_cache_is_pruned_stays(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     listed = entries()
     built(own_cache / "features" / "log_mel-old", lambda path: pytest.fail("built twice"))
-    monkeypatch.setattr("mgc.cache.entries", lambda: listed)
+    monkeypatch.setattr("mgc.files.cache.entries", lambda: listed)
     assert prune(5) == []
     assert (own_cache / "features" / "log_mel-old" / "rows.bin").is_file()
 

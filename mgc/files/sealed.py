@@ -13,8 +13,8 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from mgc.cache import built, discard, locked
-from mgc.reading import file_hash, read_checked, write_checked
+from mgc.files.cache import built, discard, locked
+from mgc.files.reading import file_hash, read_checked, write_checked
 from mgc.words.errors import ConfigError
 
 log = logging.getLogger("mgc")
@@ -29,7 +29,7 @@ Seal = Mapping[str, tuple[Times, str]]
 
 
 def sealed(folder: Path, build: Callable[[Path], None]) -> Path:
-    """As `mgc.cache.built`, for a folder that is built again, with a warning, where a file is not as it was built.
+    """As `cache.built`, for a folder that is built again, with a warning, where a file is not as it was built.
 
     A folder without a seal, of an earlier version of this program, is built again too. Files that were added are left
     alone. Raises ConfigError where a damaged folder cannot be removed.

@@ -9,8 +9,8 @@ from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 
-from mgc.cache import cache_dir
-from mgc.reading import read_checked, write_checked
+from mgc.files.cache import cache_dir
+from mgc.files.reading import read_checked, write_checked
 from mgc.words.errors import ConfigError
 
 Entry = tuple[int, int, str]

@@ -14,7 +14,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from mgc.whole import write_whole
+from mgc.files.whole import write_whole
 
 
 class NotRegularError(OSError):

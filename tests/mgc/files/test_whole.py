@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mgc.whole import read_together, whole, write_whole
+from mgc.files.whole import read_together, whole, write_whole
 
 
 def names(folder: Path) -> list[str]:
@@ -71,7 +71,7 @@ def test_what_is_written_is_on_the_disk_before_it_has_its_name(
 WRITER = """
 import sys
 from pathlib import Path
-from mgc.whole import whole
+from mgc.files.whole import whole
 
 while True:
     with whole(Path(sys.argv[1])) as partial:

@@ -18,8 +18,8 @@ from pathlib import Path
 import platformdirs
 from filelock import FileLock
 
-from mgc.paths import expanded
-from mgc.whole import PARTIAL, is_dead, own_name, remove, remove_leftovers, sync
+from mgc.files.paths import expanded
+from mgc.files.whole import PARTIAL, is_dead, own_name, remove, remove_leftovers, sync
 from mgc.words.errors import ConfigError
 
 DAY_S = 24 * 3600

@@ -20,12 +20,12 @@ import torch
 from buckets_here import BUCKET, bucket_server
 from tiny_dataset import SR, write_tracks
 
-from mgc import cache, sealed
 from mgc.config import FeatureConfig
 from mgc.datasets import synthetic
 from mgc.datasets.dataset import Dataset
 from mgc.datasets.registry import open_dataset
 from mgc.features import Store, open_store
+from mgc.files import cache, sealed
 from mgc.words.errors import ConfigError
 
 CONFIG = FeatureConfig(sr=SR, spectrogram="log_mel", n_fft=256, hop_length=128, n_mels=32)
@@ -248,7 +248,7 @@ def test_a_full_disk_under_the_cache_is_one_line(what: str, dataset: Dataset, ow
     arguments = [argument.replace("TINY", str(tmp_path / "tiny")) for argument in COMMANDS[what]]
     limited = f"ulimit -f 4; exec {sys.executable} -m {shlex.join(arguments)}"  # no file has more than 4 blocks
     done = subprocess.run(["bash", "-c", limited], cwd=tmp_path, capture_output=True, text=True, timeout=100,
-                          env={**os.environ, "PYTHONPATH": str(Path(cache.__file__).parents[1])})  # fmt: skip
+                          env={**os.environ, "PYTHONPATH": str(Path(cache.__file__).parents[2])})  # fmt: skip
     assert done.returncode == 2, done.stderr
     *_, line = done.stderr.splitlines()
     assert re.fullmatch(rf"error: {own_cache}/\S+ cannot be written: File too large \(.*\)", line)
