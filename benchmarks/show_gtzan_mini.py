@@ -19,7 +19,7 @@ from mgc.metrics import classification_scores, confusion_matrix
 from mgc.plots import draw_confusion, draw_song
 from mgc.predict import predict_song
 from mgc.saved import load_model
-from mgc.splits import make_split
+from mgc.tracks.splits import make_split
 
 
 def main(folder: Path, pictures: Path) -> None:

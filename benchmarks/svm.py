@@ -24,7 +24,7 @@ from sklearn.svm import SVC
 
 from mgc.clips import Clips, open_clips
 from mgc.config import DataConfig
-from mgc.splits import Part
+from mgc.tracks.splits import Part
 from mgc.training_config import training_config
 from mgc.words.errors import ConfigError
 from search.record.header import TRAIN_PARTS

@@ -97,7 +97,7 @@ def tutorial_trial(config: Mapping[str, Any]) -> None:
 
     from mgc.config import ClipShape
     from mgc.models.networks import build_model
-    from mgc.splits import make_split
+    from mgc.tracks.splits import make_split
 
     spec: TrialSpec = config["spec"]
     torch.set_num_threads(spec.threads)

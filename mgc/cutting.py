@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mgc.config import ClipConfig, ClipShape, FeatureConfig
-from mgc.datasets.dataset import Dataset, Precomputed
+from mgc.tracks.dataset import Dataset, Precomputed
 from mgc.training_config import TrainingConfig
 from mgc.words.errors import ConfigError
 

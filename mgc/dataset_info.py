@@ -12,8 +12,8 @@ from typing import get_args
 
 from mgc.audio import credible_header
 from mgc.config import DataConfig, SplitPolicy
-from mgc.datasets.dataset import Dataset, Track
-from mgc.splits import PARTS, Part, make_split
+from mgc.tracks.dataset import Dataset, Track
+from mgc.tracks.splits import PARTS, Part, make_split
 from mgc.words.errors import ConfigError
 
 

@@ -28,9 +28,9 @@ from torch import Tensor, nn
 
 from mgc.audio import AudioError, decode
 from mgc.config import FeatureConfig
-from mgc.datasets.dataset import Dataset, Precomputed, Track
 from mgc.files.cache import cache_dir
 from mgc.files.sealed import sealed
+from mgc.tracks.dataset import Dataset, Precomputed, Track
 from mgc.words.errors import ConfigError
 from mgc.words.progress import progress as shown
 

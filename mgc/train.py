@@ -23,7 +23,7 @@ from mgc.device import best_device
 from mgc.models.registry import MODELS
 from mgc.plots import draw_curves
 from mgc.saved import save_model
-from mgc.splits import Part
+from mgc.tracks.splits import Part
 from mgc.training import Scores, Training, TrainingError
 from mgc.training_config import TrainingConfig, training_config
 from mgc.words.command import EXIT_FAILED, Parser, exit_code, folder

@@ -29,7 +29,7 @@ from mgc.metrics import Predictions
 from mgc.models.layers import Standardize
 from mgc.models.networks import build_model
 from mgc.optimizers import build_optimizer, build_schedule
-from mgc.splits import Part
+from mgc.tracks.splits import Part
 from mgc.training_config import TrainingConfig
 
 EVALUATION_BATCH = 4

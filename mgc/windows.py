@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from mgc.cutting import Ints
-from mgc.datasets.dataset import Track
 from mgc.features import Kind, Store
+from mgc.tracks.dataset import Track
 
 RESIDENT_SHARE = 0.2
 """A store is copied to the GPU if it takes at most this share of the GPU's free memory: trials may share a GPU."""

@@ -16,7 +16,7 @@ from small_study import ended, new_record
 
 from mgc.config import DataConfig
 from mgc.datasets.registry import open_dataset
-from mgc.splits import make_split
+from mgc.tracks.splits import make_split
 from search import papers
 from search.papers import Ours, ours_of
 from search.record.notes import TEST

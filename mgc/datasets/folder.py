@@ -15,9 +15,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mgc.audio import AUDIO_SUFFIXES
-from mgc.datasets.dataset import Dataset, DatasetError, Track, dataset_of
 from mgc.files import contents
 from mgc.files.reading import NotRegularError, file_hash, open_regular
+from mgc.tracks.dataset import Dataset, DatasetError, Track, dataset_of
 
 TABLE = "tracks.csv"
 

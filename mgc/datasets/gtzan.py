@@ -1,6 +1,6 @@
 """GTZAN (Tzanetakis and Cook 2002): 1000 excerpts of 30 s, 100 of each of ten genres, mono, 16 bit, 22,050 Hz.
 
-It has no license, so its audio does not come with this package; mgc.datasets.gtzan_lists has what others published
+It has no license, so its audio does not come with this package; mgc.tracks.gtzan_lists has what others published
 about its tracks. Checksums are those that mirdata 1.0.0 publishes (mirdata/datasets/gtzan_genre.py). Its first home,
 opihi.cs.uvic.ca, is often down; huggingface.co has the same archive, and the checksum decides, not the address.
 """
@@ -13,10 +13,10 @@ from pathlib import Path
 
 from mgc.audio import header
 from mgc.datasets import folder
-from mgc.datasets.dataset import Dataset, DatasetError, Track, data_dir, dataset_of
-from mgc.datasets.gtzan_lists import GENRES, gtzan_id, lengths, with_artists
 from mgc.datasets.sources import Archive, Source
 from mgc.files import contents
+from mgc.tracks.dataset import Dataset, DatasetError, Track, data_dir, dataset_of
+from mgc.tracks.gtzan_lists import GENRES, gtzan_id, lengths, with_artists
 
 NAME = "gtzan"
 

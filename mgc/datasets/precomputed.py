@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from mgc.config import FeatureConfig
-from mgc.datasets.dataset import Dataset, DatasetError, Precomputed, Track, dataset_of
 from mgc.files import contents, npz
+from mgc.tracks.dataset import Dataset, DatasetError, Precomputed, Track, dataset_of
 
 TRACK_SECONDS = 30.0
 

@@ -11,10 +11,10 @@ from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 
-from mgc.datasets.dataset import DatasetError
 from mgc.files import buckets
 from mgc.files.cache import cache_dir
 from mgc.files.sealed import sealed
+from mgc.tracks.dataset import DatasetError
 
 
 def local_copy(address: str) -> Path:

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mgc.datasets.dataset import Dataset, Track, dataset_of
 from mgc.datasets.synthesis import SR, Style, render, varied
 from mgc.files.cache import cache_dir
 from mgc.files.sealed import sealed
+from mgc.tracks.dataset import Dataset, Track, dataset_of
 from mgc.words.progress import progress as shown
 
 NAME = "synthetic"

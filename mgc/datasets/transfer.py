@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from email.message import Message
 from pathlib import Path
 
-from mgc.datasets.dataset import DatasetError
+from mgc.tracks.dataset import DatasetError
 from mgc.words.errors import one_line
 from mgc.words.progress import progress as shown
 

@@ -19,8 +19,8 @@ from mgc import memory
 from mgc.audio import credible_header
 from mgc.config import ClipShape
 from mgc.cutting import clip_shape, ruler_of, starts_of_tracks
-from mgc.datasets.dataset import Dataset
 from mgc.device import best_device, place_model
+from mgc.tracks.dataset import Dataset
 from mgc.training_config import TrainingConfig
 from search.execution.gpu_share import random_clips
 from search.execution.ground import Ground

@@ -8,10 +8,10 @@ from itertools import islice
 from typing import Any
 
 from mgc.cutting import clip_shape
-from mgc.datasets.dataset import Dataset
 from mgc.datasets.registry import open_dataset
 from mgc.models.effective import effective_network
 from mgc.models.registry import model_class
+from mgc.tracks.dataset import Dataset
 from search.execution.ground import Ground
 from search.execution.spec import trial_spec
 from search.record.notes import STAIRS

@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 
 from mgc.clips import Clips, open_clips
 from mgc.cutting import clip_shape
-from mgc.datasets.dataset import Dataset
 from mgc.datasets.registry import open_dataset
 from mgc.device import choose_precision
 from mgc.models.effective import effective_network
 from mgc.models.networks import check_shape, num_weights
-from mgc.splits import Split, make_split
+from mgc.tracks.dataset import Dataset
+from mgc.tracks.splits import Split, make_split
 from mgc.words.errors import ConfigError
 from search.settings.metrics import NUM_WEIGHTS
 from search.space.domains import label

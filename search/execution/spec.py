@@ -13,7 +13,7 @@ from search.record.record import Record, TrialRecord
 from search.storage.checkpoints import checkpoint_folder
 
 if TYPE_CHECKING:
-    from mgc.splits import Part
+    from mgc.tracks.splits import Part
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,8 +20,8 @@ from ray import tune
 
 from mgc import memory
 from mgc.clips import Clips, open_clips
-from mgc.datasets.dataset import DatasetChangedError
 from mgc.device import best_device
+from mgc.tracks.dataset import DatasetChangedError
 from mgc.training import Scores, Training, TrainingError
 from mgc.training_config import TrainingConfig
 from mgc.words.errors import ConfigError

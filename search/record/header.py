@@ -36,7 +36,7 @@ from search.settings.sections import Resources
 from search.space.space import Space
 
 if TYPE_CHECKING:
-    from mgc.splits import Part  # NumPy, which reading a header does not need
+    from mgc.tracks.splits import Part  # NumPy, which reading a header does not need
 
 FORMAT = 1
 """The version of the record's format. A program reads the versions up to its own."""

@@ -16,7 +16,7 @@ from typing import Any
 from mgc.config import Vote
 from mgc.metrics import Predictions
 from mgc.saved import save_model
-from mgc.splits import Part
+from mgc.tracks.splits import Part
 from mgc.training import Training
 from mgc.words.errors import ConfigError, one_line
 from search.execution.ground import Ground, prepare

@@ -20,7 +20,7 @@ from mgc.device import best_device
 from mgc.features import small_pictures
 from mgc.metrics import Predictions
 from mgc.saved import save_model
-from mgc.splits import Part
+from mgc.tracks.splits import Part
 from mgc.training import Training
 from mgc.training_config import TrainingConfig
 from mgc.words.errors import one_line

@@ -13,7 +13,7 @@ import torch
 from mgc.clips import open_clips
 from mgc.datasets.registry import open_dataset
 from mgc.device import best_device
-from mgc.splits import make_split
+from mgc.tracks.splits import make_split
 from mgc.training import Training, TrainingError
 from mgc.words.errors import ConfigError
 from search.execution.spec import trial_spec

@@ -28,7 +28,7 @@ def test_a_copy_elsewhere_has_the_same_digest(copied, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "changed", ["search/run.py", "search/report/page.html.jinja", "mgc/datasets/data/gtzan_artists.csv"]
+    "changed", ["search/run.py", "search/report/page.html.jinja", "mgc/tracks/data/gtzan_artists.csv"]
 )
 def test_the_digest_is_another_for_every_file_that_decides_what_the_program_does(copied, changed):
     before = code.digest()

@@ -17,9 +17,9 @@ from tiny_dataset import SR, tone_in_noise, write_precomputed, write_tracks
 
 from mgc import features
 from mgc.config import FeatureConfig
-from mgc.datasets.dataset import Dataset
 from mgc.datasets.registry import open_dataset
 from mgc.features import LogMel, STFTdB, feature_module, open_store
+from mgc.tracks.dataset import Dataset
 from mgc.words.errors import ConfigError
 
 torch.set_num_threads(1)

@@ -15,9 +15,9 @@ from buckets_here import BUCKET
 from small_study import add_epoch, add_trial, new_record
 from waiting import until
 
-from mgc.datasets.dataset import DatasetError
 from mgc.datasets.remote import local_copy
 from mgc.files import buckets
+from mgc.tracks.dataset import DatasetError
 from mgc.words.errors import ConfigError
 from search.record.files import CHECKPOINT, JOURNAL
 from search.record.notes import DRIVER
@@ -475,8 +475,8 @@ def test_a_dataset_that_is_larger_than_the_disk_is_refused_before_any_of_it_come
 
 
 def test_a_dataset_that_is_not_in_the_bucket_is_said(server):
-    from mgc.datasets.dataset import DatasetError
     from mgc.datasets.registry import open_dataset
+    from mgc.tracks.dataset import DatasetError
 
     with pytest.raises(DatasetError, match=rf"no dataset at {BUCKET}/nothing: no object is there"):
         open_dataset(f"{BUCKET}/nothing")

@@ -15,13 +15,14 @@ import pytest
 import soundfile
 
 from mgc.config import DataConfig
-from mgc.datasets import folder, gtzan, gtzan_lists, precomputed
-from mgc.datasets.dataset import DatasetError
+from mgc.datasets import folder, gtzan, precomputed
 from mgc.datasets.registry import open_dataset
 from mgc.datasets.verify import verify
 from mgc.files import contents, reading
 from mgc.files.cache import cache_dir
-from mgc.splits import make_split
+from mgc.tracks import gtzan_lists
+from mgc.tracks.dataset import DatasetError
+from mgc.tracks.splits import make_split
 from mgc.words.errors import ConfigError
 
 
@@ -271,7 +272,7 @@ def test_gtzan_is_found_however_it_was_unpacked(mgc_data: Path, inside: str, aud
 
 def test_opening_datasets_imports_nothing_heavy() -> None:
     code = (
-        "import sys, mgc.datasets.folder, mgc.datasets.synthetic, mgc.datasets.precomputed, mgc.splits;"
+        "import sys, mgc.datasets.folder, mgc.datasets.synthetic, mgc.datasets.precomputed, mgc.tracks.splits;"
         "print([name for name in ('torch', 'librosa', 'pandas', 'scipy', 'soundfile') if name in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

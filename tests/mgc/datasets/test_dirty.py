@@ -29,12 +29,12 @@ from mgc.audio import AudioError, decode, header
 from mgc.clips import open_clips
 from mgc.config import DataConfig, FeatureConfig
 from mgc.datasets import __main__ as cli
-from mgc.datasets.dataset import DatasetError
 from mgc.datasets.registry import open_dataset
 from mgc.datasets.verify import verify
 from mgc.features import open_store
 from mgc.saved import save_model
-from mgc.splits import make_split
+from mgc.tracks.dataset import DatasetError
+from mgc.tracks.splits import make_split
 from mgc.training import Training
 from mgc.words.errors import ConfigError
 

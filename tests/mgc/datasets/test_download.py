@@ -26,12 +26,12 @@ from waiting import until
 
 from mgc.datasets import __main__ as cli
 from mgc.datasets import transfer
-from mgc.datasets.dataset import DatasetError
 from mgc.datasets.download import CHECKSUMS, download
 from mgc.datasets.registry import SOURCES, open_dataset, source
 from mgc.datasets.sources import Archive, Source
 from mgc.datasets.transfer import TransferError, fetch
 from mgc.datasets.verify import verify
+from mgc.tracks.dataset import DatasetError
 
 BODY = np.random.default_rng(0).bytes(3 << 20)
 

@@ -12,9 +12,9 @@ import soundfile
 from mgc.audio import decode
 from mgc.clips import open_clips
 from mgc.config import DataConfig
-from mgc.datasets.dataset import DatasetError
 from mgc.datasets.registry import open_dataset
-from mgc.splits import make_split
+from mgc.tracks.dataset import DatasetError
+from mgc.tracks.splits import make_split
 from mgc.training_config import training_config
 
 SR = 22_050

@@ -15,10 +15,10 @@ import pytest
 
 from mgc.config import DataConfig, FeatureConfig
 from mgc.datasets import __main__ as cli
-from mgc.datasets.dataset import DatasetError
 from mgc.datasets.registry import open_dataset
 from mgc.features import open_store
-from mgc.splits import make_split
+from mgc.tracks.dataset import DatasetError
+from mgc.tracks.splits import make_split
 from mgc.words.errors import ConfigError
 
 IDS, GENRES = [f"t{number}" for number in range(6)], list("aabbab")

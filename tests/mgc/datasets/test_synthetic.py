@@ -13,9 +13,9 @@ import soundfile
 from mgc.audio import decode
 from mgc.config import DataConfig
 from mgc.datasets import synthetic
-from mgc.datasets.dataset import Dataset
 from mgc.datasets.synthesis import EQ_HZ, SR, STEPS, Style, render, varied
-from mgc.splits import make_split
+from mgc.tracks.dataset import Dataset
+from mgc.tracks.splits import make_split
 
 PLAIN = Style(
     bpm=120, swing=0, kick="." * 16, snare="." * 16, hat="." * 16, bass="." * 16, chords="." * 16, melody="." * 16,

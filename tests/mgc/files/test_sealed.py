@@ -22,10 +22,10 @@ from tiny_dataset import SR, write_tracks
 
 from mgc.config import FeatureConfig
 from mgc.datasets import synthetic
-from mgc.datasets.dataset import Dataset
 from mgc.datasets.registry import open_dataset
 from mgc.features import Store, open_store
 from mgc.files import cache, sealed
+from mgc.tracks.dataset import Dataset
 from mgc.words.errors import ConfigError
 
 CONFIG = FeatureConfig(sr=SR, spectrogram="log_mel", n_fft=256, hop_length=128, n_mels=32)

@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mgc.config import DataConfig
-from mgc.datasets import gtzan, gtzan_lists
-from mgc.datasets.dataset import Dataset, Track, dataset_of
+from mgc.datasets import gtzan
 from mgc.datasets.registry import open_dataset
-from mgc.groups import deal, group_tracks, nearest_subset
-from mgc.splits import PARTS, Split, make_split
+from mgc.tracks import gtzan_lists
+from mgc.tracks.dataset import Dataset, Track, dataset_of
+from mgc.tracks.groups import deal, group_tracks, nearest_subset
+from mgc.tracks.splits import PARTS, Split, make_split
 from mgc.words.errors import ConfigError
 
 

@@ -8,7 +8,7 @@ from itertools import count
 
 import numpy as np
 
-from mgc.datasets.dataset import Track
+from mgc.tracks.dataset import Track
 
 Group = tuple[Track, ...]
 

@@ -19,14 +19,14 @@ from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 
-from mgc.datasets.dataset import Track
+from mgc.tracks.dataset import Track
 
 GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
 
 BROKEN_IN_COPIES = "jazz.00054"
 """This track has no audio in the copy that Kaggle spreads."""
 
-_DATA = files("mgc.datasets") / "data"
+_DATA = files("mgc.tracks") / "data"
 _ID = re.compile(rf"(?:.*/)?((?:{'|'.join(GENRES)})\.\d{{5}})(?:\.\w+)?")
 
 

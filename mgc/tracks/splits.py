@@ -16,9 +16,9 @@ from typing import Literal
 import numpy as np
 
 from mgc.config import DataConfig
-from mgc.datasets.dataset import Dataset, Track
-from mgc.datasets.gtzan_lists import fault_filtered, gtzan_id
-from mgc.groups import Group, deal, group_tracks, take
+from mgc.tracks.dataset import Dataset, Track
+from mgc.tracks.groups import Group, deal, group_tracks, take
+from mgc.tracks.gtzan_lists import fault_filtered, gtzan_id
 from mgc.words.errors import ConfigError
 
 Part = Literal["train", "validation", "test"]
