@@ -13,11 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from mgc import dataset_info as info
-from mgc.datasets.download import download
 from mgc.datasets.registry import SOURCES, names_here, open_dataset, source
 from mgc.datasets.verify import verify
 from mgc.files import cache
 from mgc.tracks.dataset import data_dir
+from mgc.web.download import download
 from mgc.words.command import Parser, exit_code
 from mgc.words.texts import printable
 

@@ -17,10 +17,10 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from mgc.datasets.sources import Archive, Source
 from mgc.files import contents
 from mgc.files.reading import file_hash, open_regular
 from mgc.tracks.dataset import Dataset, DatasetError, Track, data_dir, dataset_of
+from mgc.web.sources import Archive, Source
 
 NAME = "fma_small"
 AUDIO, TABLE = Path("fma_small"), Path("fma_metadata") / "tracks.csv"

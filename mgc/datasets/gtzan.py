@@ -13,10 +13,10 @@ from pathlib import Path
 
 from mgc.audio import header
 from mgc.datasets import folder
-from mgc.datasets.sources import Archive, Source
 from mgc.files import contents
 from mgc.tracks.dataset import Dataset, DatasetError, Track, data_dir, dataset_of
 from mgc.tracks.gtzan_lists import GENRES, gtzan_id, lengths, with_artists
+from mgc.web.sources import Archive, Source
 
 NAME = "gtzan"
 

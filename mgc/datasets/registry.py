@@ -15,10 +15,10 @@ from typing import Protocol
 
 from mgc.datasets import fma, folder, gtzan, precomputed, synthetic
 from mgc.datasets.remote import local_copy
-from mgc.datasets.sources import Source
 from mgc.files import buckets
 from mgc.files.paths import expanded
 from mgc.tracks.dataset import Dataset, DatasetError, data_dir
+from mgc.web.sources import Source
 from mgc.words.errors import nearest
 
 

@@ -18,11 +18,11 @@ import numpy as np
 
 from mgc.audio import AudioError, blocks, fault_of, header
 from mgc.datasets import folder
-from mgc.datasets.download import recorded_checksums
 from mgc.datasets.registry import dataset_path, open_dataset
 from mgc.files.reading import file_hash
 from mgc.tracks import gtzan_lists
 from mgc.tracks.dataset import Dataset, DatasetError
+from mgc.web.download import recorded_checksums
 from mgc.words.progress import progress as shown
 
 SHORT_S = 1.0

@@ -25,13 +25,13 @@ import soundfile
 from waiting import until
 
 from mgc.datasets import __main__ as cli
-from mgc.datasets import transfer
-from mgc.datasets.download import CHECKSUMS, download
 from mgc.datasets.registry import SOURCES, open_dataset, source
-from mgc.datasets.sources import Archive, Source
-from mgc.datasets.transfer import TransferError, fetch
 from mgc.datasets.verify import verify
 from mgc.tracks.dataset import DatasetError
+from mgc.web import transfer
+from mgc.web.download import CHECKSUMS, download
+from mgc.web.sources import Archive, Source
+from mgc.web.transfer import TransferError, fetch
 
 BODY = np.random.default_rng(0).bytes(3 << 20)
 
@@ -394,7 +394,7 @@ def test_an_archive_cannot_write_outside_its_folder(server: Server, data: Path) 
 def test_a_killed_download_goes_on_where_it_was(server: Server, data: Path) -> None:
     server.body, server.delay_s = tar_of({**FILES, "genres/noise.bin": BODY}), 0.05
     script = (
-        "import sys; from mgc.datasets.download import *; from mgc.datasets.sources import *;"
+        "import sys; from mgc.web.download import *; from mgc.web.sources import *;"
         f"download({little(server)!r}, progress=False)"
     )
     part = data / ".downloads" / "little" / "little.tar.gz.part"

@@ -10,11 +10,11 @@ import zlib
 from functools import partial
 from pathlib import Path
 
-from mgc.datasets.sources import Archive, Source
-from mgc.datasets.transfer import TransferError, fetch
 from mgc.files.cache import built
 from mgc.files.reading import file_hash, open_regular
 from mgc.tracks.dataset import DatasetError, data_dir
+from mgc.web.sources import Archive, Source
+from mgc.web.transfer import TransferError, fetch
 
 CHECKSUMS = ".checksums"
 """File of a downloaded dataset with the hash and name of each of its files, one a line."""

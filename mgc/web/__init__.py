@@ -1,0 +1,1 @@
+"""Datasets on the web: where they lie, and how they are downloaded."""
