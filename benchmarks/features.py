@@ -13,10 +13,10 @@ import librosa
 import numpy as np
 
 from benchmarks.figure import Figure
-from mgc.audio import decode
 from mgc.config import FeatureConfig
 from mgc.datasets.registry import open_dataset
-from mgc.features import open_store
+from mgc.features.audio import decode
+from mgc.features.features import open_store
 
 CLIP_SECONDS, OVERLAP = 3.0, 0.5
 GOALS = {"stft_db": ">= 25x, <= 3x decoding", "log_mel": ">= 10x, <= 3x decoding"}

@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from mgc.audio import AudioError, decode
 from mgc.datasets.verify import verify
+from mgc.features.audio import AudioError, decode
 from mgc.predict import predict_song
 from mgc.saved import SavedModel, load_model
 from mgc.words.errors import ConfigError

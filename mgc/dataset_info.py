@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from mgc.audio import credible_header
 from mgc.config import DataConfig, SplitPolicy
+from mgc.features.audio import credible_header
 from mgc.tracks.dataset import Dataset, Track
 from mgc.tracks.splits import PARTS, Part, make_split
 from mgc.words.errors import ConfigError

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mgc.audio import Samples, decode_pieces
 from mgc.datasets import synthetic
+from mgc.features.audio import Samples, decode_pieces
 from mgc.files.reading import json_of, open_regular
 from mgc.saved import CONFIG, SavedModel, SongPrediction, load_model
 from mgc.words.command import EXIT_USAGE, Parser, exit_code

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mgc.cutting import Ints
-from mgc.features import Kind, Store
+from mgc.features.features import Kind, Store
 from mgc.tracks.dataset import Track
 
 RESIDENT_SHARE = 0.2

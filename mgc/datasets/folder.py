@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from mgc.audio import AUDIO_SUFFIXES
+from mgc.features.audio import AUDIO_SUFFIXES
 from mgc.files import contents
 from mgc.files.reading import NotRegularError, file_hash, open_regular
 from mgc.tracks.dataset import Dataset, DatasetError, Track, dataset_of

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from mgc.audio import header
 from mgc.datasets import folder
+from mgc.features.audio import header
 from mgc.files import contents
 from mgc.tracks.dataset import Dataset, DatasetError, Track, data_dir, dataset_of
 from mgc.tracks.gtzan_lists import GENRES, gtzan_id, lengths, with_artists

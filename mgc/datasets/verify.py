@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mgc.audio import AudioError, blocks, fault_of, header
 from mgc.datasets import folder
 from mgc.datasets.registry import dataset_path, open_dataset
+from mgc.features.audio import AudioError, blocks, fault_of, header
 from mgc.files.reading import file_hash
 from mgc.tracks import gtzan_lists
 from mgc.tracks.dataset import Dataset, DatasetError

@@ -16,10 +16,10 @@ from torch.nn import functional
 from torch.optim.adam import adam
 
 from mgc import memory
-from mgc.audio import credible_header
 from mgc.config import ClipShape
 from mgc.cutting import clip_shape, ruler_of, starts_of_tracks
 from mgc.device import best_device, place_model
+from mgc.features.audio import credible_header
 from mgc.tracks.dataset import Dataset
 from mgc.training_config import TrainingConfig
 from search.execution.gpu_share import random_clips

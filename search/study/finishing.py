@@ -17,7 +17,7 @@ from torch import Tensor
 from mgc.clips import open_clips
 from mgc.datasets.registry import open_dataset
 from mgc.device import best_device
-from mgc.features import small_pictures
+from mgc.features.features import small_pictures
 from mgc.metrics import Predictions
 from mgc.saved import save_model
 from mgc.tracks.splits import Part

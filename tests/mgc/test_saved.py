@@ -17,10 +17,10 @@ import torch
 from safetensors.torch import load, save
 from tiny_dataset import SR, tiny_config, write_tracks
 
-from mgc.audio import decode
 from mgc.clips import open_clips
 from mgc.config import ClipConfig
 from mgc.datasets.registry import open_dataset
+from mgc.features.audio import decode
 from mgc.listener import Listener
 from mgc.saved import SavedModelError, load_model, save_model
 from mgc.training import Training

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from mgc.audio import decode
 from mgc.clips import open_clips
 from mgc.datasets.registry import open_dataset
+from mgc.features.audio import decode
 from mgc.saved import load_model
 from mgc.training import Training
 from search import run

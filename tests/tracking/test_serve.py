@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from tiny_dataset import tiny_config, write_tracks
 
-from mgc.audio import decode
 from mgc.clips import open_clips
+from mgc.features.audio import decode
 from mgc.predict import predict_song
 from mgc.saved import load_model, save_model
 from mgc.training import Training

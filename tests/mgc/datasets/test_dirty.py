@@ -25,13 +25,13 @@ from rich.cells import cell_len
 from tiny_dataset import SR, tiny_config, tone_in_noise, write_tracks
 
 from mgc import dataset_info
-from mgc.audio import AudioError, decode, header
 from mgc.clips import open_clips
 from mgc.config import DataConfig, FeatureConfig
 from mgc.datasets import __main__ as cli
 from mgc.datasets.registry import open_dataset
 from mgc.datasets.verify import verify
-from mgc.features import open_store
+from mgc.features.audio import AudioError, decode, header
+from mgc.features.features import open_store
 from mgc.saved import save_model
 from mgc.tracks.dataset import DatasetError
 from mgc.tracks.splits import make_split
@@ -293,7 +293,7 @@ def test_a_folder_without_genres_says_what_was_expected(tmp_path: Path, capsys: 
 AS_NOBODY = """
 import os, sys
 import librosa, soundfile
-import mgc.features
+import mgc.features.features
 from mgc.datasets import fma, folder, gtzan, precomputed, synthetic  # now: nobody may not read Python
 if os.getuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
@@ -337,7 +337,7 @@ def test_a_cache_that_may_not_be_written_is_one_line(public: Path) -> None:
     (public / "cache").mkdir(mode=0o755)
     root = write_tracks(public / "music", [1.0] * 3)
     script = AS_NOBODY + (
-        "from mgc.features import open_store; from mgc.config import FeatureConfig\n"
+        "from mgc.features.features import open_store; from mgc.config import FeatureConfig\n"
         "from mgc.words.errors import ConfigError\n"
         "try: open_store(dataset, FeatureConfig(), 'waveform', progress=False)\n"
         "except ConfigError as error: print(error)"

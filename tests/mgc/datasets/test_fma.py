@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from mgc.audio import decode
 from mgc.clips import open_clips
 from mgc.config import DataConfig
 from mgc.datasets.registry import open_dataset
+from mgc.features.audio import decode
 from mgc.tracks.dataset import DatasetError
 from mgc.tracks.splits import make_split
 from mgc.training_config import training_config

@@ -16,7 +16,7 @@ import pytest
 from mgc.config import DataConfig, FeatureConfig
 from mgc.datasets import __main__ as cli
 from mgc.datasets.registry import open_dataset
-from mgc.features import open_store
+from mgc.features.features import open_store
 from mgc.tracks.dataset import DatasetError
 from mgc.tracks.splits import make_split
 from mgc.words.errors import ConfigError

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from mgc.audio import decode
 from mgc.config import DataConfig
 from mgc.datasets import synthetic
 from mgc.datasets.synthesis import EQ_HZ, SR, STEPS, Style, render, varied
+from mgc.features.audio import decode
 from mgc.tracks.dataset import Dataset
 from mgc.tracks.splits import make_split
 

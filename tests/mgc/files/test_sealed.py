@@ -23,7 +23,7 @@ from tiny_dataset import SR, write_tracks
 from mgc.config import FeatureConfig
 from mgc.datasets import synthetic
 from mgc.datasets.registry import open_dataset
-from mgc.features import Store, open_store
+from mgc.features.features import Store, open_store
 from mgc.files import cache, sealed
 from mgc.tracks.dataset import Dataset
 from mgc.words.errors import ConfigError
@@ -146,7 +146,7 @@ def test_files_are_hashed_only_when_they_have_changed(
 def test_a_copy_of_the_cache_is_taken_as_it_is(dataset: Dataset, store: Path, tmp_path: Path, monkeypatch) -> None:
     shutil.copytree(tmp_path / "cache", tmp_path / "copy")
     monkeypatch.setenv("MGC_CACHE", str(tmp_path / "copy"))
-    monkeypatch.setattr("mgc.features._build", lambda *arguments: pytest.fail("built again"))
+    monkeypatch.setattr("mgc.features.features._build", lambda *arguments: pytest.fail("built again"))
     opened(dataset)
 
 
@@ -173,7 +173,7 @@ def test_a_damaged_store_that_cannot_be_removed_is_one_line(
 
 OPEN = """
 import sys
-from mgc import features
+from mgc.features import features
 from mgc.config import FeatureConfig
 from mgc.datasets.registry import open_dataset
 config = FeatureConfig(sr=8000, spectrogram="log_mel", n_fft=256, hop_length=128, n_mels=32)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from mgc.audio import AudioError, decode
+from mgc.features.audio import AudioError, decode
 
 SR = 22_050
 

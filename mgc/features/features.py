@@ -26,8 +26,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from mgc.audio import AudioError, decode
 from mgc.config import FeatureConfig
+from mgc.features.audio import AudioError, decode
 from mgc.files.cache import cache_dir
 from mgc.files.sealed import sealed
 from mgc.tracks.dataset import Dataset, Precomputed, Track

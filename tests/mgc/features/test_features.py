@@ -15,10 +15,10 @@ import soundfile
 import torch
 from tiny_dataset import SR, tone_in_noise, write_precomputed, write_tracks
 
-from mgc import features
 from mgc.config import FeatureConfig
 from mgc.datasets.registry import open_dataset
-from mgc.features import LogMel, STFTdB, feature_module, open_store
+from mgc.features import features
+from mgc.features.features import LogMel, STFTdB, feature_module, open_store
 from mgc.tracks.dataset import Dataset
 from mgc.words.errors import ConfigError
 
@@ -209,7 +209,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:n_fft=")  # librosa's, of signal
 
 BUILD = """
 import os, signal, sys
-from mgc import features
+from mgc.features import features
 from mgc.config import FeatureConfig
 from mgc.datasets.registry import open_dataset
 folder, decoded, kill_at = sys.argv[1], sys.argv[2], int(sys.argv[3])

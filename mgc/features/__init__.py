@@ -1,0 +1,1 @@
+"""From an audio file to the features of a track, which are kept on each node."""
