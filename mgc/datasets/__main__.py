@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mgc import dataset_info as info
+from mgc.datasets import dataset_info as info
 from mgc.datasets.registry import SOURCES, names_here, open_dataset, source
 from mgc.datasets.verify import verify
 from mgc.files import cache

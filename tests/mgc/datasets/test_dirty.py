@@ -24,10 +24,10 @@ import torch
 from rich.cells import cell_len
 from tiny_dataset import SR, tiny_config, tone_in_noise, write_tracks
 
-from mgc import dataset_info
 from mgc.clips import open_clips
 from mgc.config import DataConfig, FeatureConfig
 from mgc.datasets import __main__ as cli
+from mgc.datasets import dataset_info
 from mgc.datasets.registry import open_dataset
 from mgc.datasets.verify import verify
 from mgc.features.audio import AudioError, decode, header
