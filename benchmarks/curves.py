@@ -21,8 +21,8 @@ import torch
 
 from mgc.clips import open_clips
 from mgc.config import DataConfig
+from mgc.networks.training_config import training_config
 from mgc.training import Training
-from mgc.training_config import training_config
 from search.space.space import Space
 
 HERE = Path(__file__).parent

@@ -15,7 +15,7 @@ import torch
 from benchmarks.figure import Figure
 from mgc.clips import open_clips
 from mgc.config import DataConfig
-from mgc.training_config import TrainingConfig, training_config
+from mgc.networks.training_config import TrainingConfig, training_config
 
 TRIALS = 4
 FRAMES, BINS = 1000, 128

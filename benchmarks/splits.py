@@ -15,8 +15,8 @@ import torch
 
 from mgc.clips import open_clips
 from mgc.config import DataConfig
+from mgc.networks.training_config import training_config
 from mgc.training import Training
-from mgc.training_config import training_config
 
 PARAMS = {"model": "se_cnn", "spectrogram": "log_mel", "n_mels": 64, "clip_seconds": 3.0}
 SPLITS = ("fault_filtered", "artist", "track", "clip")

@@ -24,8 +24,8 @@ from sklearn.svm import SVC
 
 from mgc.clips import Clips, open_clips
 from mgc.config import DataConfig
+from mgc.networks.training_config import training_config
 from mgc.tracks.splits import Part
-from mgc.training_config import training_config
 from mgc.words.errors import ConfigError
 from search.record.header import TRAIN_PARTS
 from search.results.confirmed import ConfirmedConfig, confirmed

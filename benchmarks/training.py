@@ -16,9 +16,9 @@ from mgc import memory
 from mgc.clips import Batch, Clips
 from mgc.config import ClipShape, DataConfig
 from mgc.device import choose_precision
-from mgc.models.networks import build_model
+from mgc.networks.networks import build_model
+from mgc.networks.training_config import TrainingConfig, training_config
 from mgc.training import Training
-from mgc.training_config import TrainingConfig, training_config
 
 SHAPES = {"log_mel 64x65": ("log_mel", 64, 65), "stft_db 513x130": ("stft_db", 513, 130)}
 

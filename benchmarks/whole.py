@@ -96,7 +96,7 @@ def tutorial_trial(config: Mapping[str, Any]) -> None:
     from torch.utils.data import DataLoader, TensorDataset
 
     from mgc.config import ClipShape
-    from mgc.models.networks import build_model
+    from mgc.networks.networks import build_model
     from mgc.tracks.splits import make_split
 
     spec: TrialSpec = config["spec"]

@@ -1,8 +1,8 @@
 """The sections of a training's config that do not depend on its model: features, clips, augmentation, optimizer, data.
 
 Hyperparameters come as one flat table (`{"r": 16, "lr": 0.001, ...}`). Each section below owns some of its keys; the
-config of a model (mgc.models) is one more section, which this file does not know. mgc.training_config puts them
-together. Nothing here imports torch: a space file is checked in milliseconds.
+config of a model (mgc.models) is one more section, which this file does not know. mgc.networks.training_config puts
+them together. Nothing here imports torch: a space file is checked in milliseconds.
 """
 
 from __future__ import annotations

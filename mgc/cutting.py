@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mgc.config import ClipConfig, ClipShape, FeatureConfig
+from mgc.networks.training_config import TrainingConfig
 from mgc.tracks.dataset import Dataset, Precomputed
-from mgc.training_config import TrainingConfig
 from mgc.words.errors import ConfigError
 
 Ints = npt.NDArray[np.integer[Any]]

@@ -15,7 +15,7 @@ from torch.nn import functional
 from mgc.config import ClipShape
 from mgc.cutting import Ruler, audio_ruler, clip_starts
 from mgc.features.features import FLAT, feature_module
-from mgc.training_config import TrainingConfig
+from mgc.networks.training_config import TrainingConfig
 from mgc.words.errors import ConfigError
 
 FULL_SCALE = 32_768

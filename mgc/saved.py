@@ -35,9 +35,9 @@ from mgc.device import place_model
 from mgc.files.whole import read_together, whole
 from mgc.listener import Listener
 from mgc.metrics import votes
-from mgc.models.networks import model_to_load
+from mgc.networks.networks import model_to_load
+from mgc.networks.training_config import TrainingConfig, training_config
 from mgc.training import Training
-from mgc.training_config import TrainingConfig, training_config
 from mgc.words.errors import ConfigError, config_error, one_line
 
 WEIGHTS, CONFIG = "weights.safetensors", "config.json"

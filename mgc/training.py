@@ -27,10 +27,10 @@ from mgc.clips import Batch, Clips
 from mgc.device import Precision, choose_precision, place_model
 from mgc.metrics import Predictions
 from mgc.models.layers import Standardize
-from mgc.models.networks import build_model
+from mgc.networks.networks import build_model
+from mgc.networks.training_config import TrainingConfig
 from mgc.optimizers import build_optimizer, build_schedule
 from mgc.tracks.splits import Part
-from mgc.training_config import TrainingConfig
 
 EVALUATION_BATCH = 4
 """Batches are this many times larger in evaluation: without gradients they take no more memory."""

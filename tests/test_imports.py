@@ -52,8 +52,8 @@ LIGHT = (
     "search/space/check.py",
     "search/space/schema.py",
     "mgc/config.py",
-    "mgc/training_config.py",
-    "mgc/models/effective.py",
+    "mgc/networks/training_config.py",
+    "mgc/networks/effective.py",
 )
 """What a mistyped space file is checked with: none of the heavy packages, at any distance."""
 

@@ -10,7 +10,7 @@ import soundfile
 import torch
 
 from mgc.config import ClipShape, DataConfig
-from mgc.training_config import TrainingConfig, training_config
+from mgc.networks.training_config import TrainingConfig, training_config
 
 SR = 8000
 PARAMS = {"model": "se_cnn", "sr": SR, "spectrogram": "log_mel", "n_fft": 256, "hop_length": 128, "n_mels": 32}

@@ -25,8 +25,8 @@ import torch
 
 from mgc.clips import open_clips
 from mgc.metrics import Predictions
+from mgc.networks.training_config import training_config
 from mgc.training import Training, TrainingError
-from mgc.training_config import training_config
 from search.space.domains import Choice
 from search.space.space import Space
 

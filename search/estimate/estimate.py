@@ -20,8 +20,8 @@ from mgc.config import ClipShape
 from mgc.cutting import clip_shape, ruler_of, starts_of_tracks
 from mgc.device import best_device, place_model
 from mgc.features.audio import credible_header
+from mgc.networks.training_config import TrainingConfig
 from mgc.tracks.dataset import Dataset
-from mgc.training_config import TrainingConfig
 from search.execution.gpu_share import random_clips
 from search.execution.ground import Ground
 from search.machines.slots import Slots, share_bytes

@@ -9,8 +9,8 @@ from typing import Any
 
 from mgc.cutting import clip_shape
 from mgc.datasets.registry import open_dataset
-from mgc.models.effective import effective_network
 from mgc.models.registry import model_class
+from mgc.networks.effective import effective_network
 from mgc.tracks.dataset import Dataset
 from search.execution.ground import Ground
 from search.execution.spec import trial_spec

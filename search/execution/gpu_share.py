@@ -21,9 +21,9 @@ from torch.nn import functional
 from mgc.clips import open_clips
 from mgc.config import ClipShape
 from mgc.cutting import clip_shape
-from mgc.models.networks import on_meta
+from mgc.networks.networks import on_meta
+from mgc.networks.training_config import TrainingConfig
 from mgc.training import Training
-from mgc.training_config import TrainingConfig
 from mgc.words.errors import ConfigError
 from search.execution.ground import Ground
 from search.execution.spec import TrialSpec

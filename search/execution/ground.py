@@ -14,8 +14,8 @@ from mgc.clips import Clips, open_clips
 from mgc.cutting import clip_shape
 from mgc.datasets.registry import open_dataset
 from mgc.device import choose_precision
-from mgc.models.effective import effective_network
-from mgc.models.networks import check_shape, num_weights
+from mgc.networks.effective import effective_network
+from mgc.networks.networks import check_shape, num_weights
 from mgc.tracks.dataset import Dataset
 from mgc.tracks.splits import Split, make_split
 from mgc.words.errors import ConfigError

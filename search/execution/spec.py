@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mgc.config import DataConfig
-from mgc.training_config import TrainingConfig, training_config
+from mgc.networks.training_config import TrainingConfig, training_config
 from search.record.header import TRAIN
 from search.record.record import Record, TrialRecord
 from search.storage.checkpoints import checkpoint_folder

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mgc.config import DataConfig
-from mgc.training_config import training_config
+from mgc.networks.training_config import training_config
 from mgc.words.errors import ConfigError
 from search.record.header import StudyHeader
 from search.record.notes import WARM_START

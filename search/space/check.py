@@ -12,7 +12,7 @@ from typing import Any, TypedDict, TypeVar
 
 from mgc.config import DataConfig, Section
 from mgc.models.registry import MODELS, model_class
-from mgc.training_config import SHARED_SECTIONS, allowed_keys, training_config
+from mgc.networks.training_config import SHARED_SECTIONS, allowed_keys, training_config
 from mgc.words.errors import ConfigError, check_names, close_to, nearest
 from search.settings.sections import Budget, Published, Resources, SearchConfig
 from search.space.document import Document, Key, SpaceError, dotted

@@ -7,7 +7,7 @@ from typing import Any
 
 from mgc.config import DataConfig
 from mgc.models.registry import MODELS
-from mgc.training_config import allowed_keys
+from mgc.networks.training_config import allowed_keys
 from mgc.words.errors import ConfigError, check_names, nearest
 from search.settings.sections import STUDY_SECTIONS
 from search.space.document import Document, Place, SpaceError, read_value

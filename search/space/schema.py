@@ -6,7 +6,7 @@ from typing import Any
 
 from mgc.config import DataConfig, Section
 from mgc.models.registry import MODELS
-from mgc.training_config import SHARED_SECTIONS
+from mgc.networks.training_config import SHARED_SECTIONS
 from search.settings.sections import STUDY_SECTIONS, Published
 from search.space.domains import FORMS
 from search.space.overrides import KEYS

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mgc.config import DataConfig
-from mgc.training_config import TrainingConfig, training_config
+from mgc.networks.training_config import TrainingConfig, training_config
 from mgc.words.errors import ConfigError
 from search.settings.sections import DEFAULT_TRIALS, Budget, Published, Resources, SearchConfig
 from search.space.check import checked, located

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mgc.training_config import training_config
+from mgc.networks.training_config import training_config
 from mgc.words.errors import ConfigError
 from search.execution.ground import Ground
 from search.record.header import Candidate

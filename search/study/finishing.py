@@ -19,10 +19,10 @@ from mgc.datasets.registry import open_dataset
 from mgc.device import best_device
 from mgc.features.features import small_pictures
 from mgc.metrics import Predictions
+from mgc.networks.training_config import TrainingConfig
 from mgc.saved import save_model
 from mgc.tracks.splits import Part
 from mgc.training import Training
-from mgc.training_config import TrainingConfig
 from mgc.words.errors import one_line
 from search.estimate.stairs import note_stairs
 from search.execution.spec import trial_spec

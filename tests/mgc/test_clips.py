@@ -20,7 +20,7 @@ from mgc.config import ClipConfig
 from mgc.cutting import clip_shape, clip_starts
 from mgc.datasets.registry import open_dataset
 from mgc.features.features import feature_module, open_store
-from mgc.training_config import TrainingConfig
+from mgc.networks.training_config import TrainingConfig
 from mgc.words.errors import ConfigError
 
 torch.set_num_threads(1)

@@ -22,7 +22,7 @@ from pathlib import Path
 from benchmarks.training import RandomClips
 from mgc import memory
 from mgc.config import ClipShape, DataConfig
-from mgc.training_config import training_config
+from mgc.networks.training_config import training_config
 from mgc.training import Training
 
 NO_HUGE_PAGES = 41  # PR_SET_THP_DISABLE: with them a page is 2 MB

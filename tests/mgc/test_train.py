@@ -13,10 +13,10 @@ from tiny_dataset import PARAMS, SMALL_NETWORK, write_tracks
 
 from mgc.clips import open_clips
 from mgc.config import DataConfig
+from mgc.networks.training_config import training_config
 from mgc.saved import load_model
 from mgc.train import main
 from mgc.training import Training, TrainingError
-from mgc.training_config import training_config
 
 SETTINGS: dict[str, Any] = {
     **{key: value for key, value in (PARAMS | SMALL_NETWORK).items() if key != "model"},

@@ -23,8 +23,8 @@ from torch.nn import functional
 from mgc.clips import Batch, Clips, open_clips
 from mgc.device import choose_precision
 from mgc.metrics import Predictions
+from mgc.networks.training_config import TrainingConfig
 from mgc.training import Scores, Training, TrainingError
-from mgc.training_config import TrainingConfig
 
 torch.set_num_threads(1)
 

@@ -13,9 +13,9 @@ from mgc.clips import open_clips
 from mgc.config import DataConfig
 from mgc.datasets.registry import open_dataset
 from mgc.features.audio import decode
+from mgc.networks.training_config import training_config
 from mgc.tracks.dataset import DatasetError
 from mgc.tracks.splits import make_split
-from mgc.training_config import training_config
 
 SR = 22_050
 HEADER = [

@@ -19,12 +19,12 @@ from tiny_dataset import clips_of
 from torch import nn
 
 from mgc.config import ClipShape, DataConfig, Modality
-from mgc.models.effective import effective_network, network_digest
 from mgc.models.layers import ColumnSequence, GlobalMaxAndMean, SqueezeExcitation, flat
-from mgc.models.networks import build_model, check_shape, num_weights
 from mgc.models.registry import MODELS, model_class
 from mgc.models.se_cnn import SECNNConfig, hidden_size
-from mgc.training_config import TrainingConfig, training_config
+from mgc.networks.effective import effective_network, network_digest
+from mgc.networks.networks import build_model, check_shape, num_weights
+from mgc.networks.training_config import TrainingConfig, training_config
 from mgc.words.errors import ConfigError
 
 torch.set_num_threads(1)

@@ -12,8 +12,8 @@ from typing import Any
 
 from mgc.config import AugmentConfig, ClipConfig, ClipShape, FeatureConfig, OptimizerConfig, Section
 from mgc.models.network import NetworkConfig
-from mgc.models.networks import on_meta
-from mgc.training_config import TrainingConfig
+from mgc.networks.networks import on_meta
+from mgc.networks.training_config import TrainingConfig
 
 ALWAYS = {
     "features": ("sr", "modality", "spectrogram", "n_fft", "hop_length", "n_mels", "fmin", "fmax", "normalize"),

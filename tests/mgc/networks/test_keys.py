@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from mgc.config import ClipShape, DataConfig, Modality
-from mgc.models.effective import effective_network
 from mgc.models.registry import MODELS
-from mgc.training_config import training_config
+from mgc.networks.effective import effective_network
+from mgc.networks.training_config import training_config
 
 KEYS = {
     "se_cnn": "285c0f186291",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mgc.config import ClipShape
 from mgc.models.network import ClipTooShortError, NetworkConfig, PictureTooSmallError
-from mgc.training_config import TrainingConfig
+from mgc.networks.training_config import TrainingConfig
 from mgc.words.errors import ConfigError
 
 if TYPE_CHECKING:

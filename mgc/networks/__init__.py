@@ -1,0 +1,1 @@
+"""The config of one training, and the network that it means."""
