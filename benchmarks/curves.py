@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from mgc.clips import open_clips
+from mgc.clips.clips import open_clips
 from mgc.config import DataConfig
 from mgc.networks.training_config import training_config
 from mgc.training import Training

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from benchmarks.searches.tables import Table
-from mgc.clips import open_clips
+from mgc.clips.clips import open_clips
 from mgc.files.whole import whole
 from mgc.networks.training_config import training_config
 from mgc.training import Training

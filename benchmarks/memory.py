@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from benchmarks.figure import Figure
-from mgc.clips import open_clips
+from mgc.clips.clips import open_clips
 from mgc.config import DataConfig
 from mgc.networks.training_config import TrainingConfig, training_config
 

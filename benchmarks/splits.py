@@ -13,7 +13,7 @@ from math import sqrt
 
 import torch
 
-from mgc.clips import open_clips
+from mgc.clips.clips import open_clips
 from mgc.config import DataConfig
 from mgc.networks.training_config import training_config
 from mgc.training import Training

@@ -22,7 +22,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from mgc.clips import Clips, open_clips
+from mgc.clips.clips import Clips, open_clips
 from mgc.config import DataConfig
 from mgc.networks.training_config import training_config
 from mgc.tracks.splits import Part

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.figure import Figure
 from mgc import memory
-from mgc.clips import Batch, Clips
+from mgc.clips.clips import Batch, Clips
 from mgc.config import ClipShape, DataConfig
 from mgc.device import choose_precision
 from mgc.networks.networks import build_model

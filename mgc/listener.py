@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mgc.clips.cutting import Ruler, audio_ruler, clip_starts
 from mgc.config import ClipShape
-from mgc.cutting import Ruler, audio_ruler, clip_starts
 from mgc.features.features import FLAT, feature_module
 from mgc.networks.training_config import TrainingConfig
 from mgc.words.errors import ConfigError

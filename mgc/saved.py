@@ -28,8 +28,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn
 
+from mgc.clips.cutting import audio_ruler
 from mgc.config import ClipShape, DataConfig, Modality, Vote
-from mgc.cutting import audio_ruler
 from mgc.datasets import synthetic
 from mgc.device import place_model
 from mgc.files.whole import read_together, whole
@@ -81,7 +81,7 @@ class SavedModel:
     """A model as it was saved, ready to predict. `about` is the content of config.json."""
 
     model: nn.Module
-    """From a batch's `x` (see mgc.clips.Batch) to logits, in evaluation mode."""
+    """From a batch's `x` (see mgc.clips.clips.Batch) to logits, in evaluation mode."""
     config: TrainingConfig
     genres: tuple[str, ...]
     shape: ClipShape

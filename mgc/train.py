@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from mgc.clips import open_clips
+from mgc.clips.clips import open_clips
 from mgc.config import DataConfig
 from mgc.device import best_device
 from mgc.models.registry import MODELS

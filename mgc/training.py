@@ -22,8 +22,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from mgc import memory
-from mgc.augment import Augmentation
-from mgc.clips import Batch, Clips
+from mgc.clips.augment import Augmentation
+from mgc.clips.clips import Batch, Clips
 from mgc.device import Precision, choose_precision, place_model
 from mgc.metrics import Predictions
 from mgc.models.layers import Standardize

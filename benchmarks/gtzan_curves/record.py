@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mgc.clips import open_clips
+from mgc.clips.clips import open_clips
 from mgc.metrics import Predictions
 from mgc.networks.training_config import training_config
 from mgc.training import Training, TrainingError

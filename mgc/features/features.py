@@ -1,7 +1,7 @@
 """The features of a track: waveform, STFT in dB or log-mel; and the store that keeps them, computed once per node.
 
 The spectrograms are torch modules that agree with librosa. They are computed over whole tracks, because decibels are
-relative to the track's maximum; clips are cut from the result (mgc.clips).
+relative to the track's maximum; clips are cut from the result (mgc.clips.clips).
 
 Shape suffixes: B tracks of a batch, S samples, F frequency bins, K frequencies of the STFT, T frames, R rows of a store
 (frames or samples, all tracks one after another), W values in a row.

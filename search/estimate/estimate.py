@@ -16,8 +16,8 @@ from torch.nn import functional
 from torch.optim.adam import adam
 
 from mgc import memory
+from mgc.clips.cutting import clip_shape, ruler_of, starts_of_tracks
 from mgc.config import ClipShape
-from mgc.cutting import clip_shape, ruler_of, starts_of_tracks
 from mgc.device import best_device, place_model
 from mgc.features.audio import credible_header
 from mgc.networks.training_config import TrainingConfig

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from mgc.cutting import clip_shape
+from mgc.clips.cutting import clip_shape
 from mgc.datasets.registry import open_dataset
 from mgc.models.registry import model_class
 from mgc.networks.effective import effective_network

@@ -18,9 +18,9 @@ from ray.exceptions import RayError
 from torch import Tensor
 from torch.nn import functional
 
-from mgc.clips import open_clips
+from mgc.clips.clips import open_clips
+from mgc.clips.cutting import clip_shape
 from mgc.config import ClipShape
-from mgc.cutting import clip_shape
 from mgc.networks.networks import on_meta
 from mgc.networks.training_config import TrainingConfig
 from mgc.training import Training

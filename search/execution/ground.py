@@ -10,8 +10,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from mgc.clips import Clips, open_clips
-from mgc.cutting import clip_shape
+from mgc.clips.clips import Clips, open_clips
+from mgc.clips.cutting import clip_shape
 from mgc.datasets.registry import open_dataset
 from mgc.device import choose_precision
 from mgc.networks.effective import effective_network

@@ -19,7 +19,7 @@ import torch
 from ray import tune
 
 from mgc import memory
-from mgc.clips import Clips, open_clips
+from mgc.clips.clips import Clips, open_clips
 from mgc.device import best_device
 from mgc.networks.training_config import TrainingConfig
 from mgc.tracks.dataset import DatasetChangedError

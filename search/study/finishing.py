@@ -14,7 +14,7 @@ from typing import Any
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mgc.clips import open_clips
+from mgc.clips.clips import open_clips
 from mgc.datasets.registry import open_dataset
 from mgc.device import best_device
 from mgc.features.features import small_pictures

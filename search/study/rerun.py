@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from mgc.clips import open_clips
+from mgc.clips.clips import open_clips
 from mgc.datasets.registry import open_dataset
 from mgc.device import best_device
 from mgc.tracks.splits import make_split

@@ -11,8 +11,8 @@ from tiny_dataset import CLIPS, PARAMS, SMALL_NETWORK, write_tracks
 from benchmarks import gpu, tiny_study
 from benchmarks.memory import write_features
 from benchmarks.training import RandomClips
+from mgc.clips.cutting import clip_shape
 from mgc.config import ClipShape
-from mgc.cutting import clip_shape
 from mgc.datasets.registry import open_dataset
 from mgc.models.registry import MODELS
 from mgc.words.errors import ConfigError

@@ -18,7 +18,7 @@ import soundfile
 from tiny_dataset import SR, tiny_config, tone_in_noise, write_tracks
 
 from mgc import predict
-from mgc.clips import open_clips
+from mgc.clips.clips import open_clips
 from mgc.datasets.registry import open_dataset
 from mgc.plots import draw_confusion, draw_curves
 from mgc.predict import PIECE_S, newest_model, predict_song

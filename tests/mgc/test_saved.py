@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load, save
 from tiny_dataset import SR, tiny_config, write_tracks
 
-from mgc.clips import open_clips
+from mgc.clips.clips import open_clips
 from mgc.config import ClipConfig
 from mgc.datasets.registry import open_dataset
 from mgc.features.audio import decode

@@ -11,7 +11,7 @@ import pytest
 import torch
 from tiny_dataset import PARAMS, SMALL_NETWORK, write_tracks
 
-from mgc.clips import open_clips
+from mgc.clips.clips import open_clips
 from mgc.config import DataConfig
 from mgc.networks.training_config import training_config
 from mgc.saved import load_model

@@ -20,7 +20,7 @@ from one_device import OneDevice
 from tiny_dataset import tiny_config, write_tracks
 from torch.nn import functional
 
-from mgc.clips import Batch, Clips, open_clips
+from mgc.clips.clips import Batch, Clips, open_clips
 from mgc.device import choose_precision
 from mgc.metrics import Predictions
 from mgc.networks.training_config import TrainingConfig

@@ -12,7 +12,7 @@ from rich.console import Console
 from small_study import add_trial, ended, new_record
 from tiny_dataset import CLIPS, PARAMS, SMALL_NETWORK, write_tracks
 
-from mgc.clips import open_clips
+from mgc.clips.clips import open_clips
 from mgc.datasets.registry import open_dataset
 from mgc.training import Training
 from search import confirm, run

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mgc.clips import open_clips
+from mgc.clips.clips import open_clips
 from mgc.datasets.registry import open_dataset
 from mgc.features.audio import decode
 from mgc.saved import load_model

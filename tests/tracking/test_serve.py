@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from tiny_dataset import tiny_config, write_tracks
 
-from mgc.clips import open_clips
+from mgc.clips.clips import open_clips
 from mgc.features.audio import decode
 from mgc.predict import predict_song
 from mgc.saved import load_model, save_model

@@ -24,7 +24,7 @@ import torch
 from rich.cells import cell_len
 from tiny_dataset import SR, tiny_config, tone_in_noise, write_tracks
 
-from mgc.clips import open_clips
+from mgc.clips.clips import open_clips
 from mgc.config import DataConfig, FeatureConfig
 from mgc.datasets import __main__ as cli
 from mgc.datasets import dataset_info

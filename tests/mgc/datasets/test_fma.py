@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from mgc.clips import open_clips
+from mgc.clips.clips import open_clips
 from mgc.config import DataConfig
 from mgc.datasets.registry import open_dataset
 from mgc.features.audio import decode

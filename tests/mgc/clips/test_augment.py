@@ -12,8 +12,8 @@ from scipy import stats
 from tiny_dataset import tiny_config, write_tracks
 from torch.nn import functional
 
-from mgc.augment import Augmentation, gains, masks, mixed_pairs, mixup_weights, noisy
-from mgc.clips import Batch, Clips, open_clips
+from mgc.clips.augment import Augmentation, gains, masks, mixed_pairs, mixup_weights, noisy
+from mgc.clips.clips import Batch, Clips, open_clips
 from mgc.training import Training
 
 torch.set_num_threads(1)

@@ -1,7 +1,7 @@
 """Augmentation: changes a batch of training clips at random, on its device.
 
 Random numbers come from torch's global generators, which a training seeds for every epoch. Random starts of clips are
-drawn elsewhere, where clips are cut (mgc.clips).
+drawn elsewhere, where clips are cut (mgc.clips.clips).
 
 Shape suffixes: B clips, C channels, F frequency bins, T frames, S samples, G genres, K masks, N positions along the
 masked axis.
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mgc.clips import Batch, Clips
+from mgc.clips.clips import Batch, Clips
 from mgc.config import AugmentConfig
 
 X = Tensor | tuple[Tensor, Tensor]

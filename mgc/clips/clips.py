@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mgc.clips.cutting import Ints, Ruler, clip_shape, length_notes, ruler_of, starts_of_tracks
+from mgc.clips.windows import Cuts, Windows, with_random_starts
 from mgc.config import ClipConfig, ClipShape
-from mgc.cutting import Ints, Ruler, clip_shape, length_notes, ruler_of, starts_of_tracks
 from mgc.datasets.registry import open_dataset
 from mgc.features.features import Kind, Store, levels, open_store
 from mgc.networks.training_config import TrainingConfig
 from mgc.tracks.dataset import Dataset, DatasetChangedError, Track
 from mgc.tracks.splits import Part, Split, make_split
-from mgc.windows import Cuts, Windows, with_random_starts
 from mgc.words.errors import ConfigError
 
 STATISTICS_BATCH = 16

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgc.cutting import Ints
+from mgc.clips.cutting import Ints
 from mgc.features.features import Kind, Store
 from mgc.tracks.dataset import Track
 
@@ -23,7 +23,7 @@ RESIDENT_SHARE = 0.2
 @dataclass(frozen=True)
 class Cuts:
     """The clips of one part. For each clip: the index of its track, where it starts, and the latest start that it could
-    have; starts are in steps (see mgc.cutting).
+    have; starts are in steps (see mgc.clips.cutting).
     """
 
     tracks: tuple[Track, ...]

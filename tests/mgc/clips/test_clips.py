@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from scipy.stats import kstest
 from tiny_dataset import SR, tiny_config, write_precomputed, write_tracks
 
-from mgc.clips import Batch, Clips, open_clips
+from mgc.clips.clips import Batch, Clips, open_clips
+from mgc.clips.cutting import clip_shape, clip_starts
 from mgc.config import ClipConfig
-from mgc.cutting import clip_shape, clip_starts
 from mgc.datasets.registry import open_dataset
 from mgc.features.features import feature_module, open_store
 from mgc.networks.training_config import TrainingConfig

@@ -1,0 +1,1 @@
+"""From the features of tracks to batches of clips on the device."""
