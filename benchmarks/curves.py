@@ -22,7 +22,7 @@ import torch
 from mgc.clips.clips import open_clips
 from mgc.config import DataConfig
 from mgc.networks.training_config import training_config
-from mgc.training import Training
+from mgc.training.training import Training
 from search.space.space import Space
 
 HERE = Path(__file__).parent

@@ -25,7 +25,7 @@ from benchmarks.figure import Figure
 from benchmarks.memory import write_features
 from benchmarks.training import flops_per_clip, matrix_rate
 from mgc.clips.clips import open_clips
-from mgc.device import best_device
+from mgc.training.device import best_device
 from mgc.words.errors import ConfigError
 from search.execution.ground import prepare
 from search.space.space import Space

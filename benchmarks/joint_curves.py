@@ -26,7 +26,7 @@ from benchmarks.searches.tables import Table
 from mgc.clips.clips import open_clips
 from mgc.files.whole import whole
 from mgc.networks.training_config import training_config
-from mgc.training import Training
+from mgc.training.training import Training
 from search.execution.ground import prepare
 from search.space.domains import Choice, label
 from search.space.space import Space

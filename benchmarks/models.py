@@ -21,7 +21,7 @@ import torch
 from mgc.clips.clips import open_clips
 from mgc.config import DataConfig
 from mgc.networks.training_config import training_config
-from mgc.training import Training
+from mgc.training.training import Training
 
 FEATURES = {"sr": 22_050, "spectrogram": "log_mel", "n_fft": 2048, "hop_length": 1024, "n_mels": 64}
 CLIPS = {"clip_seconds": 3.0, "clips_per_track": 10}

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from mgc.datasets.registry import open_dataset
-from mgc.metrics import classification_scores, confusion_matrix
 from mgc.plots import draw_confusion, draw_song
 from mgc.predict import predict_song
 from mgc.saved import load_model
 from mgc.tracks.splits import make_split
+from mgc.training.metrics import classification_scores, confusion_matrix
 
 
 def main(folder: Path, pictures: Path) -> None:

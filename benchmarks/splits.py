@@ -16,7 +16,7 @@ import torch
 from mgc.clips.clips import open_clips
 from mgc.config import DataConfig
 from mgc.networks.training_config import training_config
-from mgc.training import Training
+from mgc.training.training import Training
 
 PARAMS = {"model": "se_cnn", "spectrogram": "log_mel", "n_mels": 64, "clip_seconds": 3.0}
 SPLITS = ("fault_filtered", "artist", "track", "clip")

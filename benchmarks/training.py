@@ -12,13 +12,13 @@ from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.figure import Figure
-from mgc import memory
 from mgc.clips.clips import Batch, Clips
 from mgc.config import ClipShape, DataConfig
-from mgc.device import choose_precision
 from mgc.networks.networks import build_model
 from mgc.networks.training_config import TrainingConfig, training_config
-from mgc.training import Training
+from mgc.training import memory
+from mgc.training.device import choose_precision
+from mgc.training.training import Training
 
 SHAPES = {"log_mel 64x65": ("log_mel", 64, 65), "stft_db 513x130": ("stft_db", 513, 130)}
 

@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mgc.metrics import Ints
 from mgc.saved import SongPrediction
-from mgc.training import Scores
+from mgc.training.metrics import Ints
+from mgc.training.training import Scores
 from mgc.words.texts import missing_glyphs, plotted
 
 MOST_GENRES, LEAST_SHARE = 10, 0.005

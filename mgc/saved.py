@@ -31,13 +31,13 @@ from torch import nn
 from mgc.clips.cutting import audio_ruler
 from mgc.config import ClipShape, DataConfig, Modality, Vote
 from mgc.datasets import synthetic
-from mgc.device import place_model
 from mgc.files.whole import read_together, whole
 from mgc.listener import Listener
-from mgc.metrics import votes
 from mgc.networks.networks import model_to_load
 from mgc.networks.training_config import TrainingConfig, training_config
-from mgc.training import Training
+from mgc.training.device import place_model
+from mgc.training.metrics import votes
+from mgc.training.training import Training
 from mgc.words.errors import ConfigError, config_error, one_line
 
 WEIGHTS, CONFIG = "weights.safetensors", "config.json"

@@ -19,13 +19,13 @@ import torch
 
 from mgc.clips.clips import open_clips
 from mgc.config import DataConfig
-from mgc.device import best_device
 from mgc.models.registry import MODELS
 from mgc.networks.training_config import TrainingConfig, training_config
 from mgc.plots import draw_curves
 from mgc.saved import save_model
 from mgc.tracks.splits import Part
-from mgc.training import Scores, Training, TrainingError
+from mgc.training.device import best_device
+from mgc.training.training import Scores, Training, TrainingError
 from mgc.words.command import EXIT_FAILED, Parser, exit_code, folder
 from mgc.words.errors import ConfigError, one_line
 from mgc.words.texts import printable

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from small_study import add_trial, new_record
 
-from mgc.metrics import Predictions
+from mgc.training.metrics import Predictions
 from search.list import main
 from search.record.files import VALIDATION
 from search.record.journal import locked

@@ -24,9 +24,9 @@ import numpy.typing as npt
 import torch
 
 from mgc.clips.clips import open_clips
-from mgc.metrics import Predictions
 from mgc.networks.training_config import training_config
-from mgc.training import Training, TrainingError
+from mgc.training.metrics import Predictions
+from mgc.training.training import Training, TrainingError
 from search.space.domains import Choice
 from search.space.space import Space
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import torch
 
-from mgc.device import best_device
+from mgc.training.device import best_device
 from search.estimate.estimate import estimate_lines
 from search.estimate.stairs import count_networks
 from search.execution.ground import Ground, prepare

@@ -15,13 +15,13 @@ import torch
 from torch.nn import functional
 from torch.optim.adam import adam
 
-from mgc import memory
 from mgc.clips.cutting import clip_shape, ruler_of, starts_of_tracks
 from mgc.config import ClipShape
-from mgc.device import best_device, place_model
 from mgc.features.audio import credible_header
 from mgc.networks.training_config import TrainingConfig
 from mgc.tracks.dataset import Dataset
+from mgc.training import memory
+from mgc.training.device import best_device, place_model
 from search.execution.gpu_share import random_clips
 from search.execution.ground import Ground
 from search.machines.slots import Slots, share_bytes

@@ -23,7 +23,7 @@ from mgc.clips.cutting import clip_shape
 from mgc.config import ClipShape
 from mgc.networks.networks import on_meta
 from mgc.networks.training_config import TrainingConfig
-from mgc.training import Training
+from mgc.training.training import Training
 from mgc.words.errors import ConfigError
 from search.execution.ground import Ground
 from search.execution.spec import TrialSpec

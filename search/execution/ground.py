@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 from mgc.clips.clips import Clips, open_clips
 from mgc.clips.cutting import clip_shape
 from mgc.datasets.registry import open_dataset
-from mgc.device import choose_precision
 from mgc.networks.effective import effective_network
 from mgc.networks.networks import check_shape, num_weights
 from mgc.tracks.dataset import Dataset
 from mgc.tracks.splits import Split, make_split
+from mgc.training.device import choose_precision
 from mgc.words.errors import ConfigError
 from search.settings.metrics import NUM_WEIGHTS
 from search.space.domains import label

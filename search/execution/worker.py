@@ -18,12 +18,12 @@ from typing import Any
 import torch
 from ray import tune
 
-from mgc import memory
 from mgc.clips.clips import Clips, open_clips
-from mgc.device import best_device
 from mgc.networks.training_config import TrainingConfig
 from mgc.tracks.dataset import DatasetChangedError
-from mgc.training import Scores, Training, TrainingError
+from mgc.training import memory
+from mgc.training.device import best_device
+from mgc.training.training import Scores, Training, TrainingError
 from mgc.words.errors import ConfigError
 from mgc.words.redact import redacted
 from search.execution.executor import SPEC

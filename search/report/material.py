@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from mgc.metrics import Predictions
+from mgc.training.metrics import Predictions
 from search.record.files import VALIDATION
 from search.record.header import StudyHeader
 from search.record.notes import OPENINGS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mgc.config import Vote
-from mgc.metrics import Ints, WrongTrack, classification_scores
+from mgc.training.metrics import Ints, WrongTrack, classification_scores
 from search.plots import plots
 from search.report.material import Material
 from search.report.page import Picture, Section, Table

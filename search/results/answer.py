@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mgc.config import Vote
-from mgc.metrics import Predictions
+from mgc.training.metrics import Predictions
 from search.record.files import VALIDATION
 from search.record.header import StudyHeader
 from search.record.notes import TRACKING_URI

@@ -16,7 +16,7 @@ from typing import Any, get_args
 import numpy as np
 
 from mgc.config import Vote
-from mgc.metrics import Predictions
+from mgc.training.metrics import Predictions
 from search.record.files import confirmation_folder, predictions_on_test
 from search.record.header import TRAIN_PARTS, Candidate, StudyHeader
 from search.record.notes import OPENINGS, TEST, scores_on_test

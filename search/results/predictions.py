@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from mgc.files import npz
 from mgc.files.whole import whole
-from mgc.metrics import Predictions
+from mgc.training.metrics import Predictions
 
 ARRAYS = ("genres", "track_ids", "label_M", "track_N", "probabilities_NG", "loss")
 PICTURE = "picture/"

@@ -1,6 +1,6 @@
 """The metrics that trials may be compared by, one entry each. A new metric is an entry here and its value in `Scores`.
 
-Knows names and directions only: mgc.training computes what a training scores, search.execution the costs.
+Knows names and directions only: mgc.training.training computes what a training scores, search.execution the costs.
 """
 
 from __future__ import annotations

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from mgc.config import Vote
-from mgc.metrics import Predictions
 from mgc.saved import save_model
 from mgc.tracks.splits import Part
-from mgc.training import Training
+from mgc.training.metrics import Predictions
+from mgc.training.training import Training
 from mgc.words.errors import ConfigError, one_line
 from search.execution.ground import Ground, prepare
 from search.execution.spec import trial_spec

@@ -16,13 +16,13 @@ from torch import Tensor
 
 from mgc.clips.clips import open_clips
 from mgc.datasets.registry import open_dataset
-from mgc.device import best_device
 from mgc.features.features import small_pictures
-from mgc.metrics import Predictions
 from mgc.networks.training_config import TrainingConfig
 from mgc.saved import save_model
 from mgc.tracks.splits import Part
-from mgc.training import Training
+from mgc.training.device import best_device
+from mgc.training.metrics import Predictions
+from mgc.training.training import Training
 from mgc.words.errors import one_line
 from search.estimate.stairs import note_stairs
 from search.execution.spec import trial_spec

@@ -12,9 +12,9 @@ import torch
 
 from mgc.clips.clips import open_clips
 from mgc.datasets.registry import open_dataset
-from mgc.device import best_device
 from mgc.tracks.splits import make_split
-from mgc.training import Training, TrainingError
+from mgc.training.device import best_device
+from mgc.training.training import Training, TrainingError
 from mgc.words.errors import ConfigError
 from search.execution.spec import trial_spec
 from search.record.record import Record, TrialRecord

@@ -156,7 +156,7 @@ def test_a_warm_worker_trains_its_next_trial_as_a_fresh_one_would(spec, undistur
 def test_between_two_trials_a_warm_worker_gives_back_what_the_first_has_freed(spec, monkeypatch):
     trial, given_back = TrainingTrial(spec()), []
     steps(trial, 1)
-    monkeypatch.setattr("mgc.memory.give_back", lambda: given_back.append(trial.training))
+    monkeypatch.setattr("mgc.training.memory.give_back", lambda: given_back.append(trial.training))
     trial.reset_config(spec("next"))
     assert given_back == [None]  # once, when the training is no more
 
@@ -208,7 +208,7 @@ def test_data_that_are_gone_fail_the_trial(spec):
 
 
 def test_an_error_that_nobody_expected_is_sent_with_its_traceback(spec, monkeypatch):
-    monkeypatch.setattr("mgc.training.Training.epoch", lambda self: [][0])
+    monkeypatch.setattr("mgc.training.training.Training.epoch", lambda self: [][0])
     (result,) = steps(TrainingTrial(spec()))
     assert result["failed"] == "IndexError: list index out of range"
     assert result["trace"].startswith("Traceback") and "lambda self: [][0]" in result["trace"]

@@ -23,7 +23,7 @@ from mgc.datasets.registry import open_dataset
 from mgc.plots import draw_confusion, draw_curves
 from mgc.predict import PIECE_S, newest_model, predict_song
 from mgc.saved import SavedModel, load_model, save_model
-from mgc.training import Training
+from mgc.training.training import Training
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from mgc.datasets.registry import open_dataset
 from mgc.features.audio import decode
 from mgc.listener import Listener
 from mgc.saved import SavedModelError, load_model, save_model
-from mgc.training import Training
+from mgc.training.training import Training
 from mgc.words.errors import ConfigError
 
 

@@ -16,7 +16,7 @@ from mgc.config import DataConfig
 from mgc.networks.training_config import training_config
 from mgc.saved import load_model
 from mgc.train import main
-from mgc.training import Training, TrainingError
+from mgc.training.training import Training, TrainingError
 
 SETTINGS: dict[str, Any] = {
     **{key: value for key, value in (PARAMS | SMALL_NETWORK).items() if key != "model"},
@@ -52,7 +52,7 @@ def test_the_command_is_loaded_once() -> None:
     command = [sys.executable, "-X", "importtime", "-m", "mgc.train", "--help"]
     imports = subprocess.run(command, capture_output=True, text=True, check=True).stderr.splitlines()
     modules = {line.rpartition("|")[2].strip() for line in imports}
-    assert "mgc.training" in modules
+    assert "mgc.training.training" in modules
     assert "mgc.train" not in modules
 
 

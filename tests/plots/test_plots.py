@@ -18,7 +18,7 @@ from matplotlib.text import Text
 from small_study import ended, study_header
 
 from mgc.plots import draw_curves
-from mgc.training import Scores
+from mgc.training.training import Scores
 from search.plots import plots
 from search.plots.parallel import MOST_PARAMS, parallel
 from search.record.header import StudyHeader

@@ -14,7 +14,7 @@ from tiny_dataset import CLIPS, PARAMS, SMALL_NETWORK, write_tracks
 
 from mgc.clips.clips import open_clips
 from mgc.datasets.registry import open_dataset
-from mgc.training import Training
+from mgc.training.training import Training
 from search import confirm, run
 from search.execution.spec import trial_spec
 from search.record.notes import RUNS_PAGE, TRACKING_URI

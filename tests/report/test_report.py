@@ -12,7 +12,7 @@ import pytest
 from matplotlib.cbook import is_math_text
 from small_study import HEADER, add_trial, new_record
 
-from mgc.metrics import Predictions
+from mgc.training.metrics import Predictions
 from search.plots import plots
 from search.record.files import PAGE, VALIDATION
 from search.record.journal import RecordError

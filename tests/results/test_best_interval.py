@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mgc.metrics import Predictions
+from mgc.training.metrics import Predictions
 from search.record.files import VALIDATION
 from search.results.answer import best_interval
 from search.results.predictions import write_predictions

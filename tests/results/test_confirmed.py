@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from small_study import add_trial, ended, new_record
 
-from mgc.metrics import Predictions
+from mgc.training.metrics import Predictions
 from search.record.files import predictions_on_test
 from search.record.notes import TEST
 from search.record.ranking import ranked, state_of

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mgc.training import Scores
+from mgc.training.training import Scores
 from mgc.words.errors import ConfigError
 from search.settings.metrics import COSTS, METRICS, NUM_WEIGHTS, SECONDS_PER_CLIP
 from search.settings.sections import Budget, Published, Resources, SearchConfig

@@ -12,7 +12,7 @@ from mgc.clips.clips import open_clips
 from mgc.datasets.registry import open_dataset
 from mgc.features.audio import decode
 from mgc.saved import load_model
-from mgc.training import Training
+from mgc.training.training import Training
 from search import run
 from search.confirm import main
 from search.execution.ground import prepare

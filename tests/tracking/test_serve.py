@@ -21,7 +21,7 @@ from mgc.clips.clips import open_clips
 from mgc.features.audio import decode
 from mgc.predict import predict_song
 from mgc.saved import load_model, save_model
-from mgc.training import Training
+from mgc.training.training import Training
 from search.tracking.mlflow_model import export_model
 
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from mgc.clips.augment import Augmentation, gains, masks, mixed_pairs, mixup_weights, noisy
 from mgc.clips.clips import Batch, Clips, open_clips
-from mgc.training import Training
+from mgc.training.training import Training
 
 torch.set_num_threads(1)
 

@@ -35,7 +35,7 @@ from mgc.features.features import open_store
 from mgc.saved import save_model
 from mgc.tracks.dataset import DatasetError
 from mgc.tracks.splits import make_split
-from mgc.training import Training
+from mgc.training.training import Training
 from mgc.words.errors import ConfigError
 
 FEATURES = FeatureConfig(sr=SR, n_fft=256, hop_length=128, n_mels=32)

@@ -13,17 +13,17 @@ pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallopt"), reason="needs glibc"
 )
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PASSES = """
 import ctypes
 import resource
 import torch
 from pathlib import Path
 from benchmarks.training import RandomClips
-from mgc import memory
+from mgc.training import memory
 from mgc.config import ClipShape, DataConfig
 from mgc.networks.training_config import training_config
-from mgc.training import Training
+from mgc.training.training import Training
 
 NO_HUGE_PAGES = 41  # PR_SET_THP_DISABLE: with them a page is 2 MB
 ctypes.CDLL(None).prctl(NO_HUGE_PAGES, 1, 0, 0, 0)

@@ -7,7 +7,7 @@ import pytest
 import sklearn.metrics
 import torch
 
-from mgc.metrics import Predictions, classification_scores, confusion_matrix, votes
+from mgc.training.metrics import Predictions, classification_scores, confusion_matrix, votes
 
 SURE_AND_TWO_DOUBTS = np.array([[0.9, 0.1], [0.4, 0.6], [0.4, 0.6]])
 

@@ -21,10 +21,10 @@ from tiny_dataset import tiny_config, write_tracks
 from torch.nn import functional
 
 from mgc.clips.clips import Batch, Clips, open_clips
-from mgc.device import choose_precision
-from mgc.metrics import Predictions
 from mgc.networks.training_config import TrainingConfig
-from mgc.training import Scores, Training, TrainingError
+from mgc.training.device import choose_precision
+from mgc.training.metrics import Predictions
+from mgc.training.training import Scores, Training, TrainingError
 
 torch.set_num_threads(1)
 
@@ -140,7 +140,7 @@ def test_a_fresh_process_gives_the_same_bits(folder: Path, config: TrainingConfi
         "config = tiny_config(sys.argv[1], dropout=0.5)\n"
         "print(*run(Training(config, open_clips(config))), sep='\\n')"
     )
-    arguments = [sys.executable, "-c", code, str(folder), *map(str, Path(__file__).parents[:2])]
+    arguments = [sys.executable, "-c", code, str(folder), *map(str, Path(__file__).parents[:3])]
     there = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout.splitlines()
     assert there == here
 
@@ -328,6 +328,6 @@ def test_a_cpu_takes_bf16_only_where_it_multiplies_in_it(
 def test_auto_precision_is_resolved_when_the_training_is_made(
     folder: Path, clips: Clips, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mgc.training.choose_precision", lambda device: "bf16")
+    monkeypatch.setattr("mgc.training.training.choose_precision", lambda device: "bf16")
     assert Training(tiny_config(folder, precision="auto"), clips).precision == "bf16"
     assert Training(tiny_config(folder, precision="fp32"), clips).precision == "fp32"

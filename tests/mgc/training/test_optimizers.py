@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mgc.config import OptimizerConfig
-from mgc.optimizers import build_optimizer, build_schedule
+from mgc.training.optimizers import build_optimizer, build_schedule
 from mgc.words.errors import ConfigError
 
 CPU = torch.device("cpu")

@@ -21,16 +21,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mgc import memory
 from mgc.clips.augment import Augmentation
 from mgc.clips.clips import Batch, Clips
-from mgc.device import Precision, choose_precision, place_model
-from mgc.metrics import Predictions
 from mgc.models.layers import Standardize
 from mgc.networks.networks import build_model
 from mgc.networks.training_config import TrainingConfig
-from mgc.optimizers import build_optimizer, build_schedule
 from mgc.tracks.splits import Part
+from mgc.training import memory
+from mgc.training.device import Precision, choose_precision, place_model
+from mgc.training.metrics import Predictions
+from mgc.training.optimizers import build_optimizer, build_schedule
 
 EVALUATION_BATCH = 4
 """Batches are this many times larger in evaluation: without gradients they take no more memory."""
@@ -82,7 +82,7 @@ class Training:
     On a CPU all scores except the times depend on nothing but config, clips and number of threads. Every epoch draws
     its shuffle, dropout and augmentation from its own seed: a training that is saved and loaded continues bit for bit
     as if it had not been interrupted, and the process' random state is neither used nor changed. From the first epoch
-    on the process keeps the memory that its steps free, until `mgc.memory.give_back`.
+    on the process keeps the memory that its steps free, until `mgc.training.memory.give_back`.
     """
 
     def __init__(self, config: TrainingConfig, clips: Clips, device: str | torch.device = "cpu") -> None:

@@ -1,0 +1,1 @@
+"""One training: epochs, steps, scores."""
