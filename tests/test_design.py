@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -31,6 +32,12 @@ def test_every_file_has_a_line_in_its_room_and_every_line_has_its_file():
     files = {path for package in ("search", "mgc", "benchmarks") for path in (ROOT / package).rglob("*.py")}
     paths = {str(path.relative_to(ROOT)) for path in files if path.name != "__init__.py" or has_code(path)}
     assert set(lines_by_path((ROOT / "docs" / "design.md").read_text())) == paths
+
+
+def test_a_room_has_at_most_a_dozen_files():
+    files = (path for package in ("search", "mgc") for path in (ROOT / package).rglob("*.py"))
+    rooms = Counter(str(path.parent.relative_to(ROOT)) for path in files if not path.name.startswith("__"))
+    assert not {room: number for room, number in rooms.items() if number > 12}
 
 
 NAMED = re.compile(r"\b(?:search|mgc|benchmarks|tests|spaces|docs)/[a-z0-9_/]+\.(?:py|yaml|json|md)\b")
