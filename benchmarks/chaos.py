@@ -50,8 +50,8 @@ LINES = 12
 the end.
 """
 STRAYS = (".DS_Store", f"{TRIALS}/.DS_Store", f"{TRIALS}/notes.txt", f"{REPORT}/.DS_Store", f"{PREDICTIONS}/Thumbs.db")
-RAY_IS_LATE = "Exception: The current node timed out during startup"
-"""What Ray says on a busy machine where it has not started within its 30 s; the driver is started again."""
+RAY_IS_LATE = "error: Ray did not start on this machine (The current node timed out during startup"
+"""What a driver says on a busy machine where Ray has not started within its 30 s; the driver is started again."""
 HARMS = ("a flipped bit", "a cut end", "a stray file", None)
 
 
@@ -100,6 +100,8 @@ class Chaos:
             if first is None and _num_lines(self.study_of(command, CALM)) > 6:
                 first = time.monotonic() - started
             time.sleep(0.1)
+        if self._is_ray_late(process.returncode, CALM):
+            return self.leave(command)
         self._check_exit(process.returncode, CALM)
         seconds = time.monotonic() - started
         self.startup_s = first if first is not None and not command.is_short else seconds
@@ -119,8 +121,7 @@ class Chaos:
                 self._count(command)
                 self._harm()
                 continue
-            if code != 0 and self._said(KILLED).splitlines()[-1].startswith(RAY_IS_LATE):
-                print("Ray did not start within its 30 s", flush=True)
+            if self._is_ray_late(code, KILLED):
                 continue
             self._check_exit(code, KILLED)
             if is_enough or not command.is_short:
@@ -170,6 +171,13 @@ class Chaos:
     def _studies(self) -> list[Path]:
         """The folders of the killed study and of its confirmation, as far as they are there."""
         return sorted(path for path in (self.folder / "runs").glob(f"{KILLED}*") if path.is_dir())
+
+    def _is_ray_late(self, code: int, name: str) -> bool:
+        """Whether a driver ended so because Ray was too slow for itself."""
+        is_late = code != 0 and self._said(name).splitlines()[-1].startswith(RAY_IS_LATE)
+        if is_late:
+            print("Ray did not start within its 30 s", flush=True)
+        return is_late
 
     def _check_exit(self, code: int, name: str) -> None:
         if code != 0:
