@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+import mgc  # noqa: F401 - which makes Ctrl-C quiet while a command is imported
+
 if TYPE_CHECKING:
     from search.api import Results as Results
     from search.api import run_study as run_study

@@ -18,9 +18,11 @@ from typing import Any, NoReturn
 
 from mgc.words.errors import ConfigError, one_line
 from mgc.words.redact import redacted
+from mgc.words.starting import EXIT_INTERRUPTED as EXIT_INTERRUPTED
+from mgc.words.starting import begin_work
 from mgc.words.texts import printable
 
-EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_FAILED, EXIT_USAGE = 1, 2
 LONGEST_LINE = 1000
 """Characters of an error's line."""
 
@@ -54,6 +56,7 @@ def exit_code(command: Callable[[], int], *, interrupted: str = "interrupted") -
     """Run a command. A user's mistake and what the system refuses (a full disk, missing rights, a name that is too
     long) are one line on stderr and EXIT_USAGE, Ctrl-C is EXIT_INTERRUPTED with this line.
     """
+    begin_work()
     try:
         return command()
     except ConfigError as error:

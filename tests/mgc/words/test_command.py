@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -107,3 +108,61 @@ def test_a_traceback_that_nobody_foresaw_shows_no_password():
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == ("ValueError: invalid literal for int() with base 10: 'http://me:***@host'")
     assert "geheim" not in done.stderr
+
+
+SLOW_IMPORT = """
+import sys, time
+
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == "{name}":
+            print("importing", flush=True)
+            try:
+                time.sleep(60)
+            except BaseException:  # as libraries do that try an optional import
+                raise ImportError(name) from None
+
+sys.meta_path.insert(0, Slow())
+"""
+COMMANDS = {
+    "search.run": "search.space.space",
+    "search.report": "search.report.report",
+    "mgc.train": "torch",
+}
+"""Commands, each with a module that it imports on the way."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
+def test_ctrl_c_while_a_command_is_imported_is_a_line(command, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(SLOW_IMPORT.format(name=COMMANDS[command]))
+    with subprocess.Popen(
+        [sys.executable, "-m", command, "--help"],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{os.getcwd()}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout.readline() == "importing\n"
+        process.send_signal(signal.SIGINT)
+        assert (process.communicate()[1], process.returncode) == ("interrupted\n", 130)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["mgc.train", "search.report"])
+def test_a_command_starts_whatever_backend_matplotlib_is_told_to_use(command):
+    done = subprocess.run(
+        [sys.executable, "-m", command, "--help"],
+        env={**os.environ, "MPLBACKEND": "nonsense"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_program_that_imports_us_keeps_its_handler_and_its_backend():
+    code = "import signal, os, mgc, search; print(signal.getsignal(2) is signal.default_int_handler, *os.environ)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={})
+    assert done.stdout.startswith("True ")
+    assert "MPLBACKEND" not in done.stdout
