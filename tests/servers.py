@@ -89,6 +89,33 @@ def door(port, user, password):
     listener.server_close()
 
 
+@contextmanager
+def long_answers(num_bytes):
+    """The URI of a server whose answers are so long, and how much of each it has sent when the client hung up."""
+    sent = []
+
+    class Long(BaseHTTPRequestHandler):
+        def answer(self):
+            self.send_response(200)
+            self.end_headers()
+            of_this = 0
+            with suppress(OSError):
+                while of_this < num_bytes:
+                    of_this += self.wfile.write(b" " * 2**16)
+            sent.append(of_this)
+
+        def log_message(self, *arguments):
+            pass
+
+        do_GET = do_POST = answer
+
+    listener = ThreadingHTTPServer(("127.0.0.1", 0), Long)
+    Thread(target=listener.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{listener.server_address[1]}", sent
+    listener.shutdown()
+    listener.server_close()
+
+
 class Relay:
     """A port of loopback behind which a server is there or, once the relay is cut, away."""
 

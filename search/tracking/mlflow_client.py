@@ -7,8 +7,9 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
 
 from mgc.files.cache import built, locked
@@ -28,6 +29,8 @@ _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
 """MLflow reads these from the environment only; a value that the user has set is left."""
+MOST_BYTES = 64 * 2**20
+"""Of one answer of a server: a page of 1000 runs has some 10 MB."""
 _FILE = "sqlite:///"
 _SERVERS = re.compile(r"(https?|postgresql|mysql|mssql)(\+\w+)?://|databricks")
 _PASSWORD = "MLFLOW_TRACKING_PASSWORD"
@@ -92,12 +95,46 @@ def client_of(uri: str) -> MlflowClient:
         os.environ.setdefault(name, value)
     import mlflow  # noqa: F401 - which sets its own loggers' levels, so it comes before ours
 
+    _bound_answers()
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     if uri.startswith(_FILE):
         # Whole or not at all: MLflow does not go on with a file whose tables a killed process has half made.
         built(_path(uri), lambda path: _make_tables(_quiet_client(file_uri(path))))
     return _quiet_client(complete(uri))
+
+
+@cache
+def _bound_answers() -> None:
+    """Have MLflow end a request whose answer is larger than MOST_BYTES, which it otherwise reads into memory to
+    whatever end it has. It offers no setting for that, so its sessions get a hook of requests.
+    """
+    from mlflow.utils import request_utils
+
+    session_of = request_utils._get_request_session
+
+    def bounded_session(*arguments: Any, **options: Any) -> Any:
+        session = session_of(*arguments, **options)  # type: ignore[no-untyped-call]
+        session.hooks["response"] = [_bound]
+        return session
+
+    request_utils._get_request_session = bounded_session
+
+
+def _bound(response: Any, **_: Any) -> None:
+    """Let nobody read more than MOST_BYTES from a response of requests, whose body is still to come."""
+    stream = response.raw.stream
+
+    def bounded(*arguments: Any, **options: Any) -> Iterator[bytes]:
+        num_bytes = 0
+        for part in stream(*arguments, **options):
+            num_bytes += len(part)
+            if num_bytes > MOST_BYTES:
+                response.close()
+                raise ConnectionError(f"its answer has more than {MOST_BYTES >> 20} MB")
+            yield part
+
+    response.raw.stream = bounded
 
 
 def _quiet_client(uri: str) -> MlflowClient:

@@ -17,12 +17,12 @@ from filelock import FileLock, Timeout
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
-from servers import Relay, free_port, server
+from servers import Relay, free_port, long_answers, server
 from small_study import add_epoch, add_trial, ended, new_record
 from waiting import until
 
 from search.record.journal import locked
-from search.tracking import mlflow_backend, tracker
+from search.tracking import mlflow_backend, mlflow_client, tracker
 from search.tracking.__main__ import main
 from search.tracking.backend import STUDY, AwayError, RefusedError, TrackingError
 from search.tracking.mlflow_backend import MlflowBackend
@@ -423,6 +423,16 @@ def test_a_server_that_never_answers_is_said_at_the_start(record, monkeypatch):
         uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(TrackingError, match=rf"^MLflow at {uri} did not answer within 0.2 s$"):
             tracker_of(record, uri).start()
+
+
+def test_an_answer_without_an_end_is_not_read_for_ever(record, monkeypatch):
+    monkeypatch.setattr(mlflow_client, "MOST_BYTES", 2**20)
+    monkeypatch.setattr(mlflow_backend, "SERVER_S", 60.0)
+    with long_answers(100 * 2**20) as (uri, sent):
+        with pytest.raises(TrackingError, match=rf"^MLflow at {uri} cannot be used: .*its answer has more than 1 MB"):
+            tracker_of(record, uri).start()
+        until(lambda: sent, "the connection is closed")
+    assert sent[0] < 50 * 2**20  # some of it lies in the sockets
 
 
 def test_a_deleted_experiment_is_said_at_the_start(record):
