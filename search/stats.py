@@ -90,7 +90,7 @@ def _share_ends(mean: float, half: float) -> tuple[float, float]:
         return mean, mean
     log_odds, half_odds = math.log(mean / (1 - mean)), half / (mean * (1 - mean))
     low, high = (1 / (1 + math.exp(-each)) for each in (log_odds - half_odds, log_odds + half_odds))
-    return low, high
+    return min(low, mean), max(high, mean)  # of equal values, whose mean is rounded, the ends are too
 
 
 def over_tracks(right_SM: Floats, *, seed: int = 0) -> Interval:

@@ -34,6 +34,12 @@ def test_a_share_that_never_varies_has_no_width():
     assert [str(over_seeds([value] * 5)) for value in (0.0, 1.0)] == ["0.000 [0.000, 0.000]", "1.000 [1.000, 1.000]"]
 
 
+def test_the_interval_of_equal_values_holds_their_mean():
+    """The mean of equal values is not always one of them, to the last digit."""
+    found = [over_seeds([right / 45] * number) for right in range(46) for number in range(5, 20)]
+    assert all(interval.low <= interval.mean <= interval.high for interval in found)
+
+
 @pytest.mark.parametrize("number", [2, 4])
 def test_of_fewer_than_five_trainings_the_scores_are_shown_and_no_interval(number):
     found = over_seeds([0.75, 0.65, 0.7, 0.7][:number])
