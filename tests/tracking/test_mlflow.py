@@ -11,6 +11,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from filelock import FileLock, Timeout
@@ -423,6 +424,48 @@ def test_a_server_that_never_answers_is_said_at_the_start(record, monkeypatch):
         uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(TrackingError, match=rf"^MLflow at {uri} did not answer within 0.2 s$"):
             tracker_of(record, uri).start()
+
+
+class Gone(BaseException):
+    """What a thread gets in place of a SIGKILL of its process."""
+
+
+@pytest.mark.slow
+def test_a_sync_that_ends_after_any_call_leaves_a_state_that_the_next_ends(record, monkeypatch):
+    """Each life of the sender comes one call further than the life before, until one comes to the end."""
+    for state in ("complete", "stopped", "failed"):
+        add_trial(record, state, [0.1, 0.2, 0.3])
+    file = record.folder / "note.txt"
+    file.write_text("hello")
+    calls = SimpleNamespace(left=0)
+
+    def counted(name):
+        call = getattr(MlflowClient, name)
+
+        def call_or_end(self, *arguments, **options):
+            answer = call(self, *arguments, **options)
+            calls.left -= 1
+            if calls.left == 0:
+                raise Gone
+            return answer
+
+        monkeypatch.setattr(MlflowClient, name, call_or_end)
+
+    for name in ("create_experiment", "create_run", "log_batch", "set_terminated", "update_run", "log_artifact"):
+        counted(name)
+    lives = 0
+    unsent = None
+    while unsent != 0:
+        lives = calls.left = lives + 1
+        with suppress(TrackingError):  # it ended before it had connected
+            unsent = sync(record, uri_of(record), [file])
+    assert lives > 5
+    client = client_of(record)
+    runs = runs_in(client)
+    statuses = {name: run.info.status for name, run in runs.items()}
+    assert statuses == {f"se_ratio-001/{number}": end for number, end in enumerate(["FINISHED", "FINISHED", "FAILED"])}
+    for run in runs.values():
+        assert curve(client, run) == [(1, 0.1), (2, 0.2), (3, 0.3)]
 
 
 def test_an_answer_without_an_end_is_not_read_for_ever(record, monkeypatch):
