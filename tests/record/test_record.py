@@ -12,7 +12,7 @@ import sys
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution
-from small_study import ended, study_header
+from small_study import ended, new_record, study_header
 
 from search.record.ended import Ended
 from search.record.files import JOURNAL
@@ -274,3 +274,13 @@ def test_brackets_by_the_thousand_are_a_damaged_line(record):
     with (record.folder / JOURNAL).open("ab") as file:
         file.write(b'{"a":' * 100_000 + b"\n")
     assert len(Record.open(record.folder).trials()) == 1
+
+
+def test_a_record_that_the_memory_cannot_hold_is_refused_in_a_line(tmp_path):
+    """A file of 2 TB with holes, which takes no room on the disk."""
+    folder = new_record(tmp_path).folder
+    os.truncate(folder / JOURNAL, 2**41)
+    with pytest.raises(
+        RecordError, match=r"^.*log: reading it takes about 17592\.2 GB, this machine has .* GB of memory$"
+    ):
+        Record.open(folder)
