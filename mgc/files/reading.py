@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import stat
+from collections.abc import Callable
 from hashlib import blake2b, file_digest
 from io import BufferedReader
 from pathlib import Path
@@ -54,10 +55,12 @@ def read_checked(path: Path) -> Any:
     raise ValueError("the checksum is missing or is that of another content")
 
 
-def json_of(content: bytes) -> Any:
-    """The value of a JSON document. ValueError for anything else, brackets by the thousand too."""
+def json_of(content: bytes, object_of: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
+    """The value of a JSON document, whose objects are made by `object_of` (default: dicts). ValueError for anything
+    else, brackets by the thousand too.
+    """
     try:
-        return json.loads(content)
+        return json.loads(content, object_pairs_hook=object_of)
     except RecursionError:
         raise ValueError("is nested too deeply") from None
 

@@ -9,6 +9,7 @@ Optuna's own tools read the line as well. Lines of earlier versions have none, a
 from __future__ import annotations
 
 import json
+import sys
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -43,10 +44,17 @@ def decoded(line: bytes) -> dict[str, Any] | None:
     if not line.endswith(b"\n") or (_has_checksum(line) and not _fits(line)):
         return None
     try:
-        log = json_of(line)
+        log = json_of(line, _with_shared_keys)
     except ValueError:
         return None
     return log if isinstance(log, dict) else None
+
+
+def _with_shared_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys are the same strings as in all other lines: each epoch names all metrics, and these names
+    would take two fifths of what a record takes in memory.
+    """
+    return {sys.intern(key): value for key, value in pairs}
 
 
 def is_torn(line: bytes) -> bool:

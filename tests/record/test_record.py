@@ -12,7 +12,7 @@ import sys
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution
-from small_study import ended, new_record, study_header
+from small_study import add_trial, ended, new_record, study_header
 
 from search.record.ended import Ended
 from search.record.files import JOURNAL
@@ -274,6 +274,14 @@ def test_brackets_by_the_thousand_are_a_damaged_line(record):
     with (record.folder / JOURNAL).open("ab") as file:
         file.write(b'{"a":' * 100_000 + b"\n")
     assert len(Record.open(record.folder).trials()) == 1
+
+
+def test_the_names_of_metrics_are_kept_once_for_all_epochs_of_all_trials(tmp_path):
+    record = new_record(tmp_path)
+    for _ in range(2):
+        add_trial(record, "complete", [0.1, 0.2])
+    epochs = [epoch for trial in Record.open(record.folder).trials() for epoch in trial.epochs]
+    assert len({id(name) for epoch in epochs for name in epoch}) == len(epochs[0])
 
 
 def test_a_record_that_the_memory_cannot_hold_is_refused_in_a_line(tmp_path):
