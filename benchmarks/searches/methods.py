@@ -3,6 +3,8 @@
 today              this project's TPE and stopping ASHA as shipped in November 2026, first rung 1
 random-stop        this project's random proposals and stopping ASHA, first rung 1
 tpe                Optuna's TPE without stopping
+random             random proposals without stopping: what a search is measured against
+rung-gp            this project's sampler without stopping: what it is worth alone
 optunasearch-asha  Ray's OptunaSearch and ASHAScheduler, first rung 1
 tpe-hyperband      Optuna's TPE and HyperbandPruner
 mobster, hypertune, bohb
@@ -94,6 +96,8 @@ METHODS: Mapping[str, Method] = {
     "random-promote": Method(partial(_ours, "promote", "random", 1), SEARCH),
     "random-stop": Method(partial(_ours, "stop", "random", 1), SEARCH),
     "tpe": Method(partial(_ours, "none", "tpe", None), SEARCH),
+    "random": Method(partial(_ours, "none", "random", None), SEARCH),
+    "rung-gp": Method(partial(_ours, "none", "rung_gp", None), SEARCH),
     "optunasearch-asha": Method(_rays, (HERE / "others.py",)),
     "tpe-hyperband": Method(_hyperband, (HERE / "others.py",)),
     **{name: Method(partial(_syne_tune, name), (HERE / "syne.py", HERE / "syne_process.py")) for name in syne.METHODS},
