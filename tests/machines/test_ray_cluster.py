@@ -2,10 +2,12 @@
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 import ray
@@ -13,6 +15,7 @@ import ray
 from mgc.words.errors import ConfigError
 from search.machines.ray_cluster import cluster
 
+ROOT = Path(__file__).parents[2]
 ENDED_WHILE_COLLECTING = """
 import gc, sys, threading
 import ray
@@ -169,16 +172,24 @@ import ray
 from search.machines.ray_cluster import cluster
 import psutil  # Ray's own, which importing Ray makes known
 
+def program(words):
+    # its file or title, or the script that Python runs
+    return next(word for word in words if not os.path.basename(word).startswith(("python", "-")))
+
 with cluster("local"):
     assert ray.get(ray.remote(lambda: 2).remote()) == 2
     me = psutil.Process()
     family = [me, *me.children(recursive=True)]
-    listening = [each.laddr.ip for process in family for each in process.net_connections() if each.status == "LISTEN"]
+    addresses = {
+        process: {each.laddr.ip for each in process.net_connections() if each.status == "LISTEN"} for process in family
+    }
+    words = [process.cmdline() for process in family if addresses[process] and process != me]
     signal.signal(signal.SIGTERM, lambda number, frame: print("asked to end"))
     os.killpg(0, signal.SIGTERM)
     assert ray.get(ray.remote(lambda: 3).remote()) == 3
     assert all(process.is_running() for process in family)
-print(len(family) > 5, {address.removeprefix("::ffff:") for address in listening})
+print(*map(program, words))
+print(len(family) > 5, {each.removeprefix("::ffff:") for own in addresses.values() for each in own})
 """
 
 
@@ -194,6 +205,16 @@ def family():
 @pytest.mark.slow
 def test_a_cluster_of_its_own_listens_on_loopback_alone(family):
     assert family[-1] == "True {'127.0.0.1'}"
+
+
+@pytest.mark.slow
+def test_what_listens_has_its_row_in_the_guide(family):
+    table = (ROOT / "docs" / "cluster.md").read_text().partition("### What listens")[2].partition("### Secrets")[0]
+    rows = re.findall(r"^\|([^|]*)\|", table, flags=re.MULTILINE)
+    known = {name for row in rows for name in re.findall(r"`([\w.:]+)`", row)} | {"ray::<lambda>"}  # FAMILY's own task
+    listeners = {word.rpartition("/")[2] for word in family[-2].split()}
+    assert listeners <= known
+    assert {"gcs_server", "raylet", "ray::DashboardAgent"} <= listeners
 
 
 @pytest.mark.slow
