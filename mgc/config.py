@@ -253,6 +253,12 @@ class DataConfig(Section):
         return self
 
 
+SHARED_SECTIONS: tuple[type[Section], ...] = (FeatureConfig, ClipConfig, AugmentConfig, OptimizerConfig)
+"""The sections that every training has, whatever its model."""
+SHARED_KEYS = ("model", "seed", "fold", *(key for section in SHARED_SECTIONS for key in section.keys()))
+"""Every hyperparameter that is none of a model's own."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ClipShape:
     """One clip as a model gets it: a picture of `bins` x `frames`, a waveform of `samples`.

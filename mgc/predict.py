@@ -21,6 +21,7 @@ import torch
 from mgc.datasets import synthetic
 from mgc.features.audio import Samples, decode_pieces
 from mgc.files.reading import json_of, open_regular
+from mgc.plugins.sources import add_option, use_files
 from mgc.saved import CONFIG, SavedModel, SongPrediction, load_model
 from mgc.words.command import EXIT_USAGE, Parser, exit_code
 from mgc.words.errors import ConfigError, one_line
@@ -108,6 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(options: argparse.Namespace) -> int:
+    use_files(*options.plugin)
     folder = options.model or newest_model()
     model = load_model(folder, "cuda" if torch.cuda.is_available() else "cpu")
     if not options.model:
@@ -169,6 +171,7 @@ def _parser() -> Parser:
         metavar="FOLDER",
         help="model folder; default: the newest of runs/*/model that was trained on real music",
     )
+    add_option(parser)
     parser.add_argument("--top", type=_at_least_one, default=3, metavar="N", help="genres that are printed (default 3)")
     parser.add_argument(
         "--json",

@@ -7,7 +7,8 @@
 
 `weights.safetensors` holds the state dict, `config.json` the rest: `params` (the flat table of hyperparameters with the
 seed), `data`, `epochs`, `epochs_done`, `genres`, `clip` (the shape of a clip), `split` (its label), `dataset_digest`,
-and what `about` adds (study, trial, scores, ...). Shape suffixes: S samples, N clips, G genres.
+`plugin` (of a model from a plug-in: its name and digest; its text lies in the folder), and what `about` adds (study,
+trial, scores, ...). Shape suffixes: S samples, N clips, G genres.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ from mgc.files.whole import read_together, whole
 from mgc.listener import Listener
 from mgc.networks.networks import model_to_load
 from mgc.networks.training_config import TrainingConfig, training_config
+from mgc.plugins.loading import by_digest, check_in_use
+from mgc.plugins.plugin import NAME, Plugin, PluginError
 from mgc.training.device import place_model
 from mgc.training.metrics import votes
 from mgc.training.training import Training
@@ -144,13 +147,26 @@ def save_model(folder: Path, training: Training, *, about: Mapping[str, Any] | N
         "clip": asdict(clips.shape),
         "split": clips.split.label,
         "dataset_digest": clips.dataset_digest,
+        **_plugin_fields(config),
         **(about or {}),
     }
     with whole(folder) as partial:
         partial.mkdir()
         (partial / WEIGHTS).write_bytes(save(state))  # save_file makes a file that other users cannot read
         (partial / CONFIG).write_text(json.dumps(description, indent=2) + "\n")
+        if (plugin := _plugin_of(config)) is not None:
+            (partial / plugin.name).write_bytes(plugin.text.encode())
     return folder
+
+
+def _plugin_of(config: TrainingConfig) -> Plugin | None:
+    """The plug-in that the model is from; None for a shipped model."""
+    return None if config.model.plugin is None else by_digest(config.model.plugin)
+
+
+def _plugin_fields(config: TrainingConfig) -> dict[str, Any]:
+    plugin = _plugin_of(config)
+    return {} if plugin is None else {"plugin": {"name": plugin.name, "digest": plugin.digest}}
 
 
 def load_model(folder: Path, device: str | torch.device = "cpu") -> SavedModel:
@@ -165,7 +181,12 @@ def load_model(folder: Path, device: str | torch.device = "cpu") -> SavedModel:
     except (OSError, ValueError, SafetensorError) as error:
         raise SavedModelError(f"{folder}: cannot be read: {one_line(error)}") from None
     try:
-        return _from_description(_Description.of_json(content), about, state, torch.device(device))
+        description = _Description.of_json(content)
+        if (plugin := description.plugin) is not None:
+            check_in_use(plugin.name, plugin.digest, of=f"the model in {folder}", copy=folder / plugin.name)
+        return _from_description(description, about, state, torch.device(device))
+    except PluginError:
+        raise
     except Exception as error:  # whatever a library makes of these values, this is not a model that can be used
         raise SavedModelError(f"{folder}: not a model of this version (format {FORMAT}): {one_line(error)}") from None
 
@@ -182,6 +203,15 @@ class _Clip(BaseModel):
     picture: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None
 
 
+class _Plugin(BaseModel):
+    """Which plug-in the model is from. Its text lies beside, for people: nothing here runs it."""
+
+    model_config = ConfigDict(strict=True)
+
+    name: Annotated[str, Field(pattern=NAME.pattern)]
+    digest: str
+
+
 class _Description(BaseModel):
     """What is read of config.json; the rest is for people."""
 
@@ -193,6 +223,7 @@ class _Description(BaseModel):
     epochs: int
     genres: Annotated[tuple[str, ...], Field(min_length=1)]
     clip: _Clip
+    plugin: _Plugin | None = None
 
     @classmethod
     def of_json(cls, content: bytes) -> _Description:

@@ -22,6 +22,8 @@ from mgc.config import DataConfig
 from mgc.models.registry import MODELS
 from mgc.networks.training_config import TrainingConfig, training_config
 from mgc.plots import draw_curves
+from mgc.plugins.sources import add_option, use_files
+from mgc.plugins.trying import try_network
 from mgc.saved import save_model
 from mgc.tracks.splits import Part
 from mgc.training.device import best_device
@@ -38,8 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(options: argparse.Namespace) -> int:
+    use_files(*options.plugin)
     config = _config(options)
-    training = Training(config, open_clips(config, device=options.device), options.device)
+    clips = open_clips(config, device=options.device)
+    try_network(config.model, clips.shape, len(clips.genres))
+    training = Training(config, clips, options.device)
     folder = _new_folder(options.out, config.model.name.replace("/", "-"))
     print(_heading(training))
     try:
@@ -87,7 +92,8 @@ def _train(training: Training, folder: Path) -> None:
 
 def _parser() -> Parser:
     parser = Parser(prog="python -m mgc.train", description="Train one config, without Ray or MLflow.")
-    parser.add_argument("--model", required=True, help=f"one of {', '.join(MODELS)}")
+    parser.add_argument("--model", required=True, help=f"one of {', '.join(MODELS)}, timm/<name>, or a plug-in's")
+    add_option(parser)
     parser.add_argument(
         "--data", default="synthetic", help="name, folder or .npz file of the dataset (default: %(default)s)"
     )

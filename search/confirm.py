@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mgc.plugins.sources import add_option, use_files
 from mgc.words.command import EXIT_FAILED, EXIT_INTERRUPTED, TextParser, exit_code, folder
 from search.arguments import count, limit
 from search.machines.cost import Limits
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(args: argparse.Namespace) -> int:
+    use_files(*args.plugin)
     options = ConfirmOptions(
         top=None if args.all else args.top,
         seeds=args.seeds,
@@ -67,6 +69,7 @@ def _parser() -> TextParser:
     )
     add = parser.add_argument
     add("study", metavar="STUDY", help="its name")
+    add_option(parser)
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--top", metavar="N", type=count, default=3, help="so many of the best networks (default: %(default)s)"

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mgc.plugins.sources import add_option, use_files
 from mgc.words.command import EXIT_FAILED, EXIT_INTERRUPTED, TextParser, exit_code, folder
 from mgc.words.errors import ConfigError
 from mgc.words.redact import redacted_word
@@ -29,9 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(args: argparse.Namespace) -> int:
+    use_files(*args.plugin)
     if args.rerun is not None:
         return _rerun(args)
-    space = Space.load(args.space, profile=args.profile, data=args.data, overrides=overrides(args))
+    space = _space(args)
     if args.dry_run:
         from search.estimate.dryrun import dry_run
 
@@ -40,6 +42,28 @@ def _main(args: argparse.Namespace) -> int:
     if args.cluster is not None or str(args.address).startswith("http"):
         return _submit(space, args)
     return _run(space, args)
+
+
+def _space(args: argparse.Namespace) -> Space:
+    """The space of the command line. Of a study that goes on, a plug-in that is missing is said first: without it the
+    space may name what is unknown.
+    """
+    try:
+        return Space.load(args.space, profile=args.profile, data=args.data, overrides=overrides(args))
+    except ConfigError:
+        if args.resume is not None:
+            _check_plugins_of_resumed(args)
+        raise
+
+
+def _check_plugins_of_resumed(args: argparse.Namespace) -> None:
+    from search.record.plugins import go_on_with
+    from search.record.record import readable
+    from search.record.studies import folder_to_resume
+
+    record = readable(folder_to_resume(args.out, args.space.stem, args.resume or None))
+    if record is not None:
+        go_on_with(record)
 
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -71,6 +95,7 @@ def parser() -> TextParser:
         metavar="NAME|DIR|FILE",
         help="dataset: a name, a folder <genre>/<file>, or an .npz (default: the file's)",
     )
+    add_option(made)
     add("--profile", metavar="NAME", help="lay one of the file's profiles over it (default: none)")
     add(
         "--set",
@@ -151,8 +176,11 @@ def _submit(space: Space, args: argparse.Namespace) -> int:
     """The same study on the head of a cluster, which finds its own folder, Ray and data."""
     from search.cluster.token import user_token
     from search.record.header import commit
+    from search.record.plugins import needed_by
 
-    there = words_of(parser(), args, space=args.space.name, storage=args.storage, cluster=None, address=None)
+    plugins = {plugin.name: plugin.text for plugin in needed_by(space)}
+    words = {"space": args.space.name, "plugin": [*plugins], "storage": args.storage, "cluster": None, "address": None}
+    there = words_of(parser(), args, **words)
     environment = {"MGC_COMMIT": version} if (version := commit()) else {}
     with user_token():
         from search.cluster import jobs
@@ -162,6 +190,7 @@ def _submit(space: Space, args: argparse.Namespace) -> int:
             module="search.run",
             name=space.name,
             files=[args.space],
+            texts=plugins,
             environment=environment,
             cluster=args.cluster,
             address=args.address,

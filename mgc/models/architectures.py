@@ -81,7 +81,7 @@ class CNN3Config(NetworkConfig):
     def smallest_picture(self) -> tuple[int, int]:
         return spanned(self._windows())
 
-    def architecture(self, shape: ClipShape, num_genres: int) -> nn.Module:
+    def build(self, shape: ClipShape, num_genres: int) -> nn.Module:
         from torch import nn
 
         from mgc.models.layers import FrontEnd
@@ -178,15 +178,15 @@ class TimmConfig(NetworkConfig):
     def timm_name(cls) -> str:
         return cls.name.removeprefix("timm/")
 
-    def architecture(self, shape: ClipShape, num_genres: int) -> nn.Module:
+    def build(self, shape: ClipShape, num_genres: int) -> nn.Module:
         from mgc.models.timm_models import untrained
 
         network = untrained(self.timm_name(), shape.channels, **self._timm_head(num_genres))
         return self._around(network, shape, num_genres)
 
-    def build(self, shape: ClipShape, num_genres: int) -> nn.Module:
+    def initial(self, shape: ClipShape, num_genres: int) -> nn.Module:
         if not self.pretrained:
-            return self.architecture(shape, num_genres)
+            return self.build(shape, num_genres)
         from mgc.models.timm_models import trained
 
         network = trained(self.timm_name(), shape.channels, self.weights, **self._timm_head(num_genres))

@@ -123,7 +123,7 @@ class CRNNConfig(ConvolutionsConfig):
     gru_layers: Annotated[int, Field(ge=1, le=8, description="GRU layers, one on the other")] = 2
     gru_dropout: Annotated[Share, Field(description="share of the last GRU layer's units dropped")] = 0.3
 
-    def architecture(self, shape: ClipShape, num_genres: int) -> nn.Module:
+    def build(self, shape: ClipShape, num_genres: int) -> nn.Module:
         from torch import nn
 
         from mgc.models.dropout import Dropout
@@ -152,7 +152,7 @@ class CRNNCNNConfig(ConvolutionsConfig):
     )
     units: Annotated[Channels, Field(description="units of the dense layer")] = 128
 
-    def architecture(self, shape: ClipShape, num_genres: int) -> nn.Module:
+    def build(self, shape: ClipShape, num_genres: int) -> nn.Module:
         from torch import nn
 
         from mgc.models.layers import flat
@@ -174,7 +174,7 @@ class CRNNRNNConfig(NetworkConfig):
     dropout: Annotated[Share, Field(description="share of each LSTM layer's inputs dropped")] = 0.3
     units: Annotated[Channels, Field(description="units of the dense layer")] = 128
 
-    def architecture(self, shape: ClipShape, num_genres: int) -> nn.Module:
+    def build(self, shape: ClipShape, num_genres: int) -> nn.Module:
         from torch import nn
 
         from mgc.models.layers import ColumnSequence, FrontEnd, LSTMLayer

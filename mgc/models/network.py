@@ -66,9 +66,11 @@ class NetworkConfig(Section):
     """Fields whose whole effect is visible in the network's repr; two of their values may give the same network."""
     shown: ClassVar[frozenset[str]] = frozenset()
     """More fields whose whole effect is visible there; each of their values gives another network."""
+    plugin: ClassVar[str | None] = None
+    """The digest of the plug-in that it is from; None for a shipped model."""
 
     @abstractmethod
-    def architecture(self, shape: ClipShape, num_genres: int) -> nn.Module:
+    def build(self, shape: ClipShape, num_genres: int) -> nn.Module:
         """The untrained network, from a batch's `x` to logits (B, genres). torch's generator draws the weights."""
 
     def structure(self) -> Hashable:
@@ -78,9 +80,9 @@ class NetworkConfig(Section):
         """
         return self
 
-    def build(self, shape: ClipShape, num_genres: int) -> nn.Module:
+    def initial(self, shape: ClipShape, num_genres: int) -> nn.Module:
         """The network with its initial weights, which may be pretrained."""
-        return self.architecture(shape, num_genres)
+        return self.build(shape, num_genres)
 
     def smallest_picture(self) -> tuple[int, int]:
         """The least number of rows and of columns that the network takes."""

@@ -57,7 +57,7 @@ class ResidualConfig(NetworkConfig):
     def smallest_picture(self) -> tuple[int, int]:
         return 1, max(2, self.first_kernel)
 
-    def architecture(self, shape: ClipShape, num_genres: int) -> nn.Module:
+    def build(self, shape: ClipShape, num_genres: int) -> nn.Module:
         from torch import nn
 
         from mgc.models.layers import GlobalMaxAndMean, Residual

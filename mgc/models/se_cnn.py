@@ -73,7 +73,7 @@ class SECNNConfig(NetworkConfig):
     def smallest_picture(self) -> tuple[int, int]:
         return spanned(self._pools())
 
-    def architecture(self, shape: ClipShape, num_genres: int) -> nn.Module:
+    def build(self, shape: ClipShape, num_genres: int) -> nn.Module:
         from torch import nn
 
         from mgc.models.dropout import Dropout

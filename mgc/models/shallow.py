@@ -75,7 +75,7 @@ class ShallowConfig(NetworkConfig):
         pools = (self.upper_pool, self.lower_pool)
         return self.num_maps * sum(prod(pooled((shape.rows, shape.columns), [pool])) for pool in pools)
 
-    def architecture(self, shape: ClipShape, num_genres: int) -> nn.Module:
+    def build(self, shape: ClipShape, num_genres: int) -> nn.Module:
         from torch import nn
 
         from mgc.models.dropout import Dropout

@@ -28,8 +28,8 @@ def effective_network(config: TrainingConfig, shape: ClipShape, num_genres: int)
     """Key of what is really built and trained, 12 hex digits: configs that share it differ in seed and fold.
 
     It covers the network (its repr and the shapes of its weights), the model's fields that do not show whole in these,
-    and the split, features, clips, augmentation, optimizer and epochs, without the keys that have no effect beside the
-    others.
+    the text of a plug-in's model, and the split, features, clips, augmentation, optimizer and epochs, without the keys
+    that have no effect beside the others.
     """
     model = config.model
     augment = augment_in_effect(config.augment)
@@ -42,6 +42,7 @@ def effective_network(config: TrainingConfig, shape: ClipShape, num_genres: int)
         "data": _without(_table(config.data, ALWAYS["data"]), ("dataset", "fold")),
         "epochs": config.epochs,
         **({"augment": augment} if augment else {}),
+        **({"plugin": model.plugin} if model.plugin is not None else {}),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 

@@ -14,7 +14,8 @@ from mgc.networks.training_config import TrainingConfig
 from mgc.words.errors import ConfigError
 
 if TYPE_CHECKING:
-    from torch import nn
+    import torch
+    from torch import Tensor, nn
 
 
 def build_model(config: TrainingConfig, shape: ClipShape, num_genres: int) -> nn.Module:
@@ -23,7 +24,7 @@ def build_model(config: TrainingConfig, shape: ClipShape, num_genres: int) -> nn
     Its input is a batch's `x`, its output logits (B, num_genres); initial weights come from torch's global generator.
     """
     check_shape(config, shape)
-    return _standardized(config, shape, config.model.build(shape, num_genres))
+    return _standardized(config, shape, config.model.initial(shape, num_genres))
 
 
 def model_to_load(config: TrainingConfig, shape: ClipShape, num_genres: int) -> nn.Module:
@@ -34,7 +35,7 @@ def model_to_load(config: TrainingConfig, shape: ClipShape, num_genres: int) -> 
 
     check_shape(config, shape)
     with torch.random.fork_rng([]):
-        return _standardized(config, shape, config.model.architecture(shape, num_genres))
+        return _standardized(config, shape, config.model.build(shape, num_genres))
 
 
 def _standardized(config: TrainingConfig, shape: ClipShape, network: nn.Module) -> nn.Module:
@@ -96,4 +97,19 @@ def on_meta(model: NetworkConfig, shape: ClipShape, num_genres: int) -> nn.Modul
     import torch
 
     with torch.device("meta"):
-        return model.architecture(shape, num_genres)
+        return model.build(shape, num_genres)
+
+
+def random_clips(shape: ClipShape, count: int, device: torch.device) -> Tensor | tuple[Tensor, ...]:
+    """A batch of random clips, in the form that a model takes clips of this shape."""
+    import torch
+
+    picture_BCFT = torch.rand(count, 1, shape.bins, shape.frames, device=device)
+    wave_BS = torch.rand(count, shape.samples, device=device) * 2 - 1
+    match shape.modality:
+        case "spectrogram":
+            return picture_BCFT
+        case "raw":
+            return wave_BS
+        case "both":
+            return wave_BS, picture_BCFT

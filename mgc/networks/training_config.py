@@ -9,12 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from mgc.config import AugmentConfig, ClipConfig, DataConfig, FeatureConfig, OptimizerConfig, Section
+from mgc.config import SHARED_KEYS, AugmentConfig, ClipConfig, DataConfig, FeatureConfig, OptimizerConfig, Section
 from mgc.models.network import NetworkConfig
 from mgc.models.registry import model_class
 from mgc.words.errors import ConfigError, check_names
-
-SHARED_SECTIONS: tuple[type[Section], ...] = (FeatureConfig, ClipConfig, AugmentConfig, OptimizerConfig)
 
 S = TypeVar("S", bound=Section)
 
@@ -67,8 +65,7 @@ def training_config(params: Mapping[str, Any], *, data: DataConfig, epochs: int)
 
 def allowed_keys(model: type[NetworkConfig]) -> tuple[str, ...]:
     """Every key that a flat table may have for this model."""
-    shared = [key for section in SHARED_SECTIONS for key in section.keys()]
-    return ("model", "seed", "fold", *shared, *model.keys())
+    return (*SHARED_KEYS, *model.keys())
 
 
 def paper_values(model: type[NetworkConfig], params: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ Shape suffixes: N clips, M tracks, K cases (clips or tracks), G genres.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -74,6 +74,14 @@ def _ratio(part_G: Ints, whole_G: Ints) -> Floats:
     return part_G / np.maximum(whole_G, 1)
 
 
+SHIPPED = {
+    *(field.name for field in fields(ClassificationScores)),
+    *("loss", "clip_accuracy", "accuracy_none", "accuracy_sum", "accuracy_majority", "track_loss"),
+    *("seconds_per_clip",),
+}
+"""The names, without their part, of what is computed of every part in any case."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class WrongTrack:
     """A track with a wrong predicted genre, and the probability of that genre."""
@@ -133,3 +141,16 @@ class Predictions:
             )
             for index in surest
         ]
+
+
+def invented() -> Predictions:
+    """Predictions for six tracks of two clips each and three genres, on which a metric can be tried."""
+    rng = np.random.default_rng(0)
+    return Predictions(
+        genres=("a", "b", "c"),
+        track_ids=tuple(f"track {number}" for number in range(6)),
+        label_M=np.array([0, 1, 2, 0, 1, 2]),
+        track_N=np.repeat(np.arange(6), 2),
+        probabilities_NG=rng.dirichlet(np.ones(3), size=12),
+        loss=1.0,
+    )

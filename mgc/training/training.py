@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -31,6 +31,7 @@ from mgc.training import memory
 from mgc.training.device import Precision, choose_precision, place_model
 from mgc.training.metrics import Predictions
 from mgc.training.optimizers import build_optimizer, build_schedule
+from mgc.training.part_metrics import part_metrics
 
 EVALUATION_BATCH = 4
 """Batches are this many times larger in evaluation: without gradients they take no more memory."""
@@ -66,14 +67,20 @@ class Scores:
     val_f1: float
     seconds: float
     clips_per_s: float
+    more: Mapping[str, float] = field(default_factory=dict)
+    """The metrics of plug-ins, by the names that they have for the validation part."""
 
     def metrics(self) -> dict[str, float]:
         """Everything but the epoch, by name."""
-        return {name: value for name, value in asdict(self).items() if name != "epoch"}
+        own = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("epoch", "more")}
+        return {**own, **self.more}
 
 
-VALIDATED = tuple(field.name for field in fields(Scores) if field.name.startswith("val_"))
+VALIDATED = tuple(each.name for each in fields(Scores) if each.name.startswith("val_"))
 """The scores that need a validation part."""
+
+
+_NOT_VALIDATED: tuple[dict[str, float], dict[str, float]] = (dict.fromkeys(VALIDATED, math.nan), {})
 
 
 class Training:
@@ -114,7 +121,7 @@ class Training:
         start_s = time.perf_counter()
         train_loss, train_accuracy = self._train()
         train_s = time.perf_counter() - start_s
-        validation = self._validate() if "validation" in self.clips.parts else dict.fromkeys(VALIDATED, math.nan)
+        validation, more = self._validate() if "validation" in self.clips.parts else _NOT_VALIDATED
         self.epochs_done += 1
         return Scores(
             epoch=self.epochs_done,
@@ -123,14 +130,15 @@ class Training:
             **validation,
             seconds=time.perf_counter() - start_s,
             clips_per_s=self.clips.num_clips("train") / train_s,
+            more=more,
         )
 
-    def _validate(self) -> dict[str, float]:
-        """The scores of the validation part, under the names of VALIDATED."""
+    def _validate(self) -> tuple[dict[str, float], dict[str, float]]:
+        """The scores of the validation part, under the names of VALIDATED, and those of plug-ins."""
         predictions = self.predict("validation")
         self._check_loss("validation", predictions.loss)
         by_vote = predictions.scores(self.config.clips.vote)
-        return {
+        own = {
             "val_loss": predictions.loss,
             "val_track_loss": predictions.track_loss(),
             "val_accuracy": by_vote.accuracy,
@@ -141,6 +149,7 @@ class Training:
             "val_recall": by_vote.recall,
             "val_f1": by_vote.f1,
         }
+        return own, part_metrics("val", predictions)
 
     def _train(self) -> tuple[float, float]:
         """Train with every train clip once; returns the mean loss and the accuracy."""

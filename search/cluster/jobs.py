@@ -83,11 +83,13 @@ def run(
     module: str,
     name: str,
     files: Sequence[Path] = (),
+    texts: Mapping[str, str] | None = None,
     environment: Mapping[str, str],
     cluster: Path | None,
     address: str | None,
 ) -> int:
-    """Run `python -m MODULE WORDS...` on the head, with these files beside the packages, and show its log.
+    """Run `python -m MODULE WORDS...` on the head, with these files, and files of these texts, beside the packages, and
+    show its log.
 
     Returns its exit code; 130 after Ctrl-C here, and 1 where the job ended without an exit code. Raises ConfigError for
     words with a password, which Ray would keep and show.
@@ -97,7 +99,7 @@ def run(
             "Ray keeps a job's command line and shows it: write no password there, but into ~/.mlflow/credentials on "
             f"the head ({' '.join(map(redacted_word, words))})"
         )
-    with connected(cluster=cluster, address=address) as at, packed(files) as folder:
+    with connected(cluster=cluster, address=address) as at, packed(files, texts or {}) as folder:
         job = _submit(
             at.client,
             entrypoint=f"python -m {module} {shlex.join(words)}{'' if '--out' in words else f' --out {OUT}'}",
@@ -174,10 +176,14 @@ def _exit_code(client: JobSubmissionClient, job: str) -> int:
 
 
 @contextmanager
-def packed(files: Sequence[Path]) -> Iterator[Path]:
-    """A temporary folder with the program's packages and these files, which Ray sends."""
+def packed(files: Sequence[Path], texts: Mapping[str, str]) -> Iterator[Path]:
+    """A temporary folder with the program's packages, these files, and files of these names with these texts, which Ray
+    sends.
+    """
     with scratch() as folder:
         copy_packages(folder)
         for file in files:
             shutil.copy2(file, folder / file.name)
+        for name, text in texts.items():
+            (folder / name).write_bytes(text.encode())
         yield folder

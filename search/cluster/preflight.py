@@ -1,7 +1,8 @@
 """The check before trial 1, on every node of a Ray cluster: what would fail after hours is reported within seconds.
 
-Same versions and code; Ray's token; storage that each node writes and all others read; one dataset; the tracking
-server; GPUs, memory, disk. Each problem comes with its remedy. Runs a task on each node. Knows Ray.
+Same versions and code; the study's plug-ins; Ray's token; storage that each node writes and all others read; one
+dataset; the tracking server; GPUs, memory, disk. Each problem comes with its remedy. Runs a task on each node. Knows
+Ray.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mgc.plugins.plugin import Plugin
 from mgc.words.errors import ConfigError
 from search.cluster.probe import PROBES, Facts, facts, missing_files
 from search.storage.storage import Folder
@@ -61,15 +63,19 @@ class Problem:
         return f"{self.nodes}: {self.text} ({self.remedy})"
 
 
-def check(*, storage: str | None, dataset: str | None, tracking_uri: str | None) -> tuple[list[Node], list[Problem]]:
+def check(
+    *, storage: str | None, dataset: str | None, tracking_uri: str | None, plugins: Sequence[Plugin] = ()
+) -> tuple[list[Node], list[Problem]]:
     """Every node that is alive, and all problems. This process must be connected to the cluster."""
-    nodes = _ask_nodes(storage, dataset)
+    nodes = _ask_nodes(storage, dataset, plugins)
     return nodes, [*problems(nodes), *_tracking_problems(tracking_uri)]
 
 
-def before_trials(*, storage: str | None, dataset: str, tracking_uri: str | None) -> list[str]:
+def before_trials(
+    *, storage: str | None, dataset: str, tracking_uri: str | None, plugins: Sequence[Plugin]
+) -> list[str]:
     """The check as a study makes it: the lines that it shows. Raises ConfigError with all problems that are fatal."""
-    nodes, problems = check(storage=storage, dataset=dataset, tracking_uri=tracking_uri)
+    nodes, problems = check(storage=storage, dataset=dataset, tracking_uri=tracking_uri, plugins=plugins)
     if fatal := [str(problem) for problem in problems if problem.is_fatal]:
         raise ConfigError(f"preflight: {'; '.join(fatal)}")
     return [f"preflight: {_in_order(nodes)}", *(f"preflight: {problem}" for problem in problems)]
@@ -107,12 +113,12 @@ def _table(nodes: Sequence[Node]) -> Table:
 # ---- questions to the nodes
 
 
-def _ask_nodes(storage: str | None, dataset: str | None) -> list[Node]:
+def _ask_nodes(storage: str | None, dataset: str | None, plugins: Sequence[Plugin]) -> list[Node]:
     """Every node's facts; then, once all have written to the storage, which files each of them sees there."""
     alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     run = uuid4().hex[:8]
     keys = {node["NodeID"]: f"{run}-{node['NodeID'][:8]}" for node in alive}
-    answers = _run_on_each(facts, {node_id: (key, storage, dataset) for node_id, key in keys.items()})
+    answers = _run_on_each(facts, {node_id: (key, storage, dataset, tuple(plugins)) for node_id, key in keys.items()})
     addresses = {keys[node["NodeID"]]: str(node["NodeManagerAddress"]) for node in alive}
     missing = _missing_files(keys, answers, storage)
     return [
@@ -197,6 +203,8 @@ def _node_problems(node: Node, own: Facts) -> Iterator[Problem]:
     def problem(text: str, remedy: str, *, is_fatal: bool = True) -> Problem:
         return Problem(nodes=node.address, text=text, remedy=remedy, is_fatal=is_fatal)
 
+    if own.plugin_error is not None:
+        yield problem(own.plugin_error, "a plug-in must load on every node")
     if own.dataset_error is not None:
         yield problem(own.dataset_error, "--data s3://... or a folder that all nodes see")
     if own.storage_error is not None:

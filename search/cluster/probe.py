@@ -11,9 +11,12 @@ import platform
 import shutil
 import socket
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mgc.files.cache import cache_dir
+from mgc.plugins.loading import use
+from mgc.plugins.plugin import Plugin
 from mgc.words.errors import ConfigError
 from search.cluster import code
 from search.storage.storage import Folder, error_text
@@ -42,11 +45,15 @@ class Facts:
     """Of the dataset as this node reads it; None where it could not, or where no dataset was asked for."""
     dataset_error: str | None = None
     storage_error: str | None = None
+    plugin_error: str | None = None
 
 
-def facts(key: str, storage: str | None, dataset: str | None) -> Facts:
-    """The facts of this node, which leaves a file named `key` on the storage and opens the dataset."""
-    digest, dataset_error = _open_dataset(dataset)
+def facts(key: str, storage: str | None, dataset: str | None, plugins: Sequence[Plugin] = ()) -> Facts:
+    """The facts of this node, which leaves a file named `key` on the storage, loads the plug-ins, and opens the
+    dataset, unless a plug-in, which may have it, does not load.
+    """
+    plugin_error = _load(plugins)
+    digest, dataset_error = _open_dataset(dataset if plugin_error is None else None)
     return Facts(
         node=socket.gethostname(),
         versions={
@@ -62,6 +69,7 @@ def facts(key: str, storage: str | None, dataset: str | None) -> Facts:
         dataset_digest=digest,
         dataset_error=dataset_error,
         storage_error=_leave_file(key, storage),
+        plugin_error=plugin_error,
     )
 
 
@@ -76,6 +84,15 @@ def _is_there(folder: Folder, key: str) -> bool:
         return folder.read(key) == key.encode()
     except OSError:
         return False
+
+
+def _load(plugins: Sequence[Plugin]) -> str | None:
+    """Use these plug-ins here. Returns the error's text, or None."""
+    try:
+        use(plugins)
+    except ConfigError as error:
+        return str(error)
+    return None
 
 
 def _open_dataset(spec: str | None) -> tuple[str | None, str | None]:

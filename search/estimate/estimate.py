@@ -18,11 +18,11 @@ from torch.optim.adam import adam
 from mgc.clips.cutting import clip_shape, ruler_of, starts_of_tracks
 from mgc.config import ClipShape
 from mgc.features.audio import credible_header
+from mgc.networks.networks import random_clips
 from mgc.networks.training_config import TrainingConfig
 from mgc.tracks.dataset import Dataset
 from mgc.training import memory
 from mgc.training.device import best_device, place_model
-from search.execution.gpu_share import random_clips
 from search.execution.ground import Ground
 from search.machines.slots import Slots, share_bytes
 from search.scheduler.promote import PROBES
@@ -145,7 +145,7 @@ def _track_seconds(dataset: Dataset) -> float:
 def clips_per_second(config: TrainingConfig, shape: ClipShape, num_genres: int = 10) -> float:
     """Training speed on this device, of steps over ever more random clips until one takes long enough to be timed."""
     device = torch.device(best_device())
-    network = config.model.architecture(shape, num_genres)  # whatever weights it is to start from
+    network = config.model.build(shape, num_genres)  # whatever weights it is to start from
     model = place_model(network, device)
     batch_size = config.optimizer.batch_size
     before, count = (0, 0.0), min(2, batch_size)

@@ -21,8 +21,9 @@ from torch.nn import functional
 from mgc.clips.clips import open_clips
 from mgc.clips.cutting import clip_shape
 from mgc.config import ClipShape
-from mgc.networks.networks import on_meta
+from mgc.networks.networks import on_meta, random_clips
 from mgc.networks.training_config import TrainingConfig
+from mgc.plugins.loading import in_use, use
 from mgc.training.training import Training
 from mgc.words.errors import ConfigError
 from search.execution.ground import Ground
@@ -77,7 +78,9 @@ def measure(ground: Ground, params: Mapping[str, Any], say: Callable[[str], None
     """The memory that one config takes of a GPU, or the reason why it could not be measured."""
     space, digest = ground.space, ground.dataset.digest
     data, epochs = space.data.model_dump(), space.budget.full
-    spec = TrialSpec(params=params, seed=0, data=data, epochs=epochs, folder="", dataset_digest=digest)
+    spec = TrialSpec(
+        params=params, seed=0, data=data, epochs=epochs, folder="", dataset_digest=digest, plugins=in_use()
+    )
     task = _train_an_epoch.remote(spec)
     deadline_s = time.monotonic() + WAIT_S
     try:
@@ -99,6 +102,7 @@ def _train_an_epoch(spec: TrialSpec) -> Peak | str:
         return "torch sees no GPU there"
     fits = True
     try:
+        use(spec.plugins)
         config = spec.config()
         Training(config, open_clips(config, device="cuda", progress=False, digest=spec.dataset_digest), "cuda").epoch()
     except torch.OutOfMemoryError:
@@ -182,16 +186,3 @@ def _storage(tensor: Tensor) -> int:
     """The address of a tensor's memory. All views of one tensor have the same."""
     address: int = tensor.untyped_storage()._cdata
     return address
-
-
-def random_clips(shape: ClipShape, count: int, device: torch.device) -> Tensor | tuple[Tensor, ...]:
-    """A batch of random clips, in the form that a model takes clips of this shape."""
-    picture_BCFT = torch.rand(count, 1, shape.bins, shape.frames, device=device)
-    wave_BS = torch.rand(count, shape.samples, device=device) * 2 - 1
-    match shape.modality:
-        case "spectrogram":
-            return picture_BCFT
-        case "raw":
-            return wave_BS
-        case "both":
-            return wave_BS, picture_BCFT

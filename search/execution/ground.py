@@ -15,6 +15,8 @@ from mgc.clips.cutting import clip_shape
 from mgc.datasets.registry import open_dataset
 from mgc.networks.effective import effective_network
 from mgc.networks.networks import check_shape, num_weights
+from mgc.plugins.plugin import PluginError
+from mgc.plugins.trying import try_network
 from mgc.tracks.dataset import Dataset
 from mgc.tracks.splits import Split, make_split
 from mgc.training.device import choose_precision
@@ -115,6 +117,9 @@ def _check_clips(space: Space, dataset: Dataset) -> None:
             if (config.model, shape) not in known:
                 known.add((config.model, shape))
                 check_shape(config, shape)
+                try_network(config.model, shape, len(dataset.genres))
+        except PluginError:
+            raise
         except ConfigError as error:
             raise space.located(error, params) from None
 

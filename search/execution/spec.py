@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from mgc.config import DataConfig
 from mgc.networks.training_config import TrainingConfig, training_config
+from mgc.plugins.plugin import Plugin
 from search.record.header import TRAIN
+from search.record.plugins import plugins_of
 from search.record.record import Record, TrialRecord
 from search.storage.checkpoints import checkpoint_folder
 
@@ -41,6 +43,8 @@ class TrialSpec:
     """CPU threads of torch."""
     gpu_trials: int = 1
     """How many trials share the memory of one GPU."""
+    plugins: tuple[Plugin, ...] = ()
+    """The study's plug-ins, with their texts."""
 
     @property
     def clip_parts(self) -> tuple[Part, ...]:
@@ -78,4 +82,5 @@ def trial_spec(record: Record, trial: TrialRecord, *, threads: int = 1, gpu_tria
         dataset_digest=header.digests.get("dataset", ""),
         threads=threads,
         gpu_trials=gpu_trials,
+        plugins=plugins_of(record),
     )

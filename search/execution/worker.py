@@ -20,6 +20,7 @@ from ray import tune
 
 from mgc.clips.clips import Clips, open_clips
 from mgc.networks.training_config import TrainingConfig
+from mgc.plugins.loading import use
 from mgc.tracks.dataset import DatasetChangedError
 from mgc.training import memory
 from mgc.training.device import best_device
@@ -127,6 +128,7 @@ class TrainingTrial(tune.Trainable):
         return epochs
 
     def _begin(self) -> Training:
+        use(self.spec.plugins)
         config = self.spec.config()
         clips = clips_of(config, self.spec)
         training = Training(config, clips, best_device())

@@ -8,6 +8,7 @@ trials/00007/weights.safetensors        of the best complete trials
 model/, mlflow_model/                   the best model, or the confirmed one
 predictions/validation.npz              the best model's predictions
 predictions/test-00007.npz              of a confirmation: the predictions of each of its models
+plugins/my_models.py                    the plug-ins that it uses, which no command runs from there
 report/report.html                      the report with its pictures and tables
 errors.log                              tracebacks of errors that did not end the study
 """
@@ -30,6 +31,7 @@ MODEL = "model"
 MLFLOW_MODEL = "mlflow_model"
 PREDICTIONS = "predictions"
 VALIDATION = f"{PREDICTIONS}/validation.npz"
+PLUGINS = "plugins"
 REPORT = "report"
 PAGE = "report.html"
 ERRORS = "errors.log"
@@ -38,6 +40,11 @@ ERRORS = "errors.log"
 def damaged_file(folder: Path, number: int) -> Path:
     """The file of a study's folder with the bytes that were cut off its record; `number` counts from 1."""
     return folder / f"record.damaged-{number:03d}"
+
+
+def plugin_file(folder: Path, name: str) -> Path:
+    """The text of a plug-in in a study's folder."""
+    return folder / PLUGINS / name
 
 
 _STUDY = re.compile(r"\w([\w .,+=@()\[\]-]{0,98}[\w.,+=@()\[\]-])?")

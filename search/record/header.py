@@ -29,6 +29,7 @@ from pydantic import (
 )
 
 from mgc.config import Vote
+from mgc.plugins.loading import in_use
 from mgc.words.redact import redacted, redacted_word
 from search.record.journal import RecordError
 from search.settings.objectives import Objectives, listed, plain
@@ -81,6 +82,15 @@ class ConfirmationPlan(_Frozen):
     configs: tuple[Candidate, ...]
 
 
+class PluginEntry(_Frozen):
+    """A plug-in that the study uses; its text is beside the record."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.-]{0,95}\.py$")]
+    """The name of its file, without a folder."""
+    digest: str
+    """Of its text."""
+
+
 class StudyHeader(_Frozen):
     """What a study is. The fields from `dataset` to `notes` are None or empty until the study's data are open."""
 
@@ -119,6 +129,8 @@ class StudyHeader(_Frozen):
     """When the study began, in ISO 8601."""
     versions: Mapping[str, str] = Field(default_factory=dict)
     commit: str | None = None
+    plugins: tuple[PluginEntry, ...] = ()
+    """Absent in the record of a study without plug-ins."""
     confirm: ConfirmationPlan | None = None
     """What a confirmation trains; None for a search."""
 
@@ -229,8 +241,15 @@ def new_header(space: Space, study: str, *, trials_given: bool = False, storage:
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": {name: importlib.metadata.version(name) for name in VERSIONS_OF},
             "commit": commit(),
+            **plugin_fields(),
         }
     )
+
+
+def plugin_fields() -> dict[str, Any]:
+    """The plug-ins in use as a header has them; nothing where there are none."""
+    plugins = [{"name": plugin.name, "digest": plugin.digest} for plugin in in_use()]
+    return {"plugins": plugins} if plugins else {}
 
 
 def resume_fields(space: Space, storage: str | None) -> dict[str, Any]:

@@ -6,6 +6,8 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
+from search.record.files import PLUGINS
+
 RUNS = Path("runs")
 """Where every command looks for studies unless it is told another folder."""
 
@@ -18,7 +20,7 @@ def confirm_command(study: Path, *, tracking_uri: str | None = None, address: st
     ('python -m search.confirm r-001', 'python -m search.confirm r-001 --tracking-uri http://ml:5000')
     """
     options = _options({"--tracking-uri": tracking_uri, "--address": address})
-    return shlex.join(["python", "-m", "search.confirm", study.name, *_out(study), *options])
+    return shlex.join(["python", "-m", "search.confirm", study.name, *_out(study), *_plugins(study), *options])
 
 
 def ui_command(study: Path, *, tracking_uri: str | None = None) -> str:
@@ -40,11 +42,18 @@ def rerun_command(study: Path, trial: int) -> str:
     >>> rerun_command(Path("/data/my studies/r-001"), 7)
     "python -m search.run --rerun r-001/7 --out '/data/my studies'"
     """
-    return shlex.join(["python", "-m", "search.run", "--rerun", f"{study.name}/{trial}", *_out(study)])
+    return shlex.join(
+        ["python", "-m", "search.run", "--rerun", f"{study.name}/{trial}", *_out(study), *_plugins(study)]
+    )
 
 
 def _options(values: Mapping[str, str | None]) -> list[str]:
     return [word for name, value in values.items() if value is not None for word in (name, value)]
+
+
+def _plugins(study: Path) -> list[str]:
+    """The options that name the study's plug-ins, by their texts in its folder."""
+    return [word for file in sorted((study / PLUGINS).glob("*.py")) for word in ("--plugin", str(file))]
 
 
 def _out(study: Path) -> list[str]:

@@ -5,9 +5,11 @@ Knows names and directions only: mgc.training.training computes what a training 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+from mgc.training.part_metrics import PART_METRICS
 
 Mode = Literal["max", "min"]
 """Whether more or less of a metric is better."""
@@ -27,7 +29,7 @@ class Metric:
     """Whether it says what a model takes, not how well it hears: never smoothed, and ASHA stops no trial by it."""
 
 
-METRICS: Mapping[str, Metric] = {
+_SHIPPED: Mapping[str, Metric] = {
     metric.name: metric
     for metric in (
         Metric(
@@ -44,9 +46,34 @@ METRICS: Mapping[str, Metric] = {
         Metric(name=SECONDS_PER_CLIP, description="time to predict a validation clip, in s", mode="min", is_cost=True),
     )
 }
+_VALIDATION = "val_"
+"""What the names of a plug-in's metrics begin with, for the validation part."""
+
+
+class _Metrics(Mapping[str, Metric]):
+    """The shipped metrics, then those of the plug-ins in use."""
+
+    def __getitem__(self, name: str) -> Metric:
+        if name in _SHIPPED:
+            return _SHIPPED[name]
+        if not name.startswith(_VALIDATION):
+            raise KeyError(name)
+        added = PART_METRICS[name.removeprefix(_VALIDATION)]
+        return Metric(name=name, description=added.description, mode=added.mode)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from _SHIPPED
+        yield from (f"{_VALIDATION}{name}" for name in PART_METRICS)
+
+    def __len__(self) -> int:
+        return len(_SHIPPED) + len(PART_METRICS)
+
+
+METRICS: Mapping[str, Metric] = _Metrics()
+"""By name."""
 SHARES = {"accuracy", "precision", "recall", "f1"}
 """Words of the names of metrics that lie in [0, 1]."""
-COSTS = tuple(name for name, metric in METRICS.items() if metric.is_cost)
+COSTS = tuple(name for name, metric in _SHIPPED.items() if metric.is_cost)
 
 
 def is_share(metric: str) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
@@ -81,18 +82,32 @@ def _check_bounds(name: str, bounds: Any) -> None:
         raise ValueError(f"of {name} must have min <= max, got {bounds['min']} > {bounds['max']}")
 
 
-METRIC_SCHEMA = {"anyOf": [names_schema(METRICS), {"items": names_schema(METRICS), "type": "array"}]}
-CONSTRAINTS_SCHEMA = {
-    "type": "object",
-    "propertyNames": {"enum": list(METRICS)},
-    "additionalProperties": {
+@dataclass(frozen=True)
+class SchemaNow:
+    """The JSON Schema of a field, made anew each time that it is asked for: plug-ins add names."""
+
+    schema: Callable[[], dict[str, Any]]
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
+        return self.schema()
+
+
+def metric_schema() -> dict[str, Any]:
+    return {"anyOf": [names_schema(METRICS), {"items": names_schema(METRICS), "type": "array"}]}
+
+
+def constraints_schema() -> dict[str, Any]:
+    return {
         "type": "object",
-        "properties": {"min": {"type": "number"}, "max": {"type": "number"}},
-        "additionalProperties": False,
-        "minProperties": 1,
-    },
-    "description": "limits that a metric must keep: a trial outside them is never the best",
-}
+        "propertyNames": {"enum": list(METRICS)},
+        "additionalProperties": {
+            "type": "object",
+            "properties": {"min": {"type": "number"}, "max": {"type": "number"}},
+            "additionalProperties": False,
+            "minProperties": 1,
+        },
+        "description": "limits that a metric must keep: a trial outside them is never the best",
+    }
 
 
 class SearchConfig(Section):
@@ -110,7 +125,7 @@ class SearchConfig(Section):
     metric: Annotated[
         str | tuple[str, ...],
         BeforeValidator(metric_names),
-        WithJsonSchema(METRIC_SCHEMA),
+        SchemaNow(metric_schema),
         Field(description="what trials are compared by, after their last epoch; a list searches a Pareto front"),
     ] = "val_accuracy"
     mode: Annotated[
@@ -119,7 +134,7 @@ class SearchConfig(Section):
     constraints: Annotated[
         dict[str, dict[str, float]],
         BeforeValidator(constraints_by_metric),
-        WithJsonSchema(CONSTRAINTS_SCHEMA),
+        SchemaNow(constraints_schema),
         Field(default_factory=dict),
     ]
     smooth_epochs: Annotated[

@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypedDict, TypeVar
 
-from mgc.config import DataConfig, Section
+from mgc.config import SHARED_SECTIONS, DataConfig, Section
 from mgc.models.registry import MODELS, model_class
-from mgc.networks.training_config import SHARED_SECTIONS, allowed_keys, training_config
+from mgc.networks.training_config import allowed_keys, training_config
 from mgc.words.errors import ConfigError, check_names, close_to, nearest
 from search.settings.sections import Budget, Published, Resources, SearchConfig
 from search.space.document import Document, Key, SpaceError, dotted
 from search.space.domains import Grid, contains, label, of_domain
 from search.space.foreign import own_key, to_try
-from search.space.overrides import KEYS as OVERRIDABLE
+from search.space.overrides import changeable_keys
 from search.space.params import Param, check_possible, corners, read_params, with_ancestors
 
 S = TypeVar("S", bound=Section)
@@ -82,7 +82,7 @@ def _check_keys(document: Document) -> None:
 
 def _unknown(key: str, allowed: Collection[str]) -> str:
     """What is wrong with a key that its place does not have: how it is called here, or to which section it belongs."""
-    sections = [f"{section}.{key}" for section, keys in OVERRIDABLE.items() if key in keys]
+    sections = [f"{section}.{key}" for section, keys in changeable_keys().items() if key in keys]
     belongs = f" (it belongs to a section: {' or '.join(sections)})" if sections else ""
     return f"unknown key {key!r}{own_key(key) or belongs or close_to(key, allowed) or nearest(key, allowed)}"
 
@@ -164,7 +164,7 @@ def _published_entry(document: Document, index: int, entry: Any) -> Published:
     except ConfigError as error:
         raise document.located(error, {name: (*key, name) for name in entry}, key) from None
     try:
-        check_names(published.params, (*OVERRIDABLE["params"], "epochs"))
+        check_names(published.params, (*changeable_keys()["params"], "epochs"))
     except ConfigError as error:
         raise document.error((*key, "params", error.key or ""), str(error)) from None
     return published

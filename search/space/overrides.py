@@ -12,12 +12,14 @@ from mgc.words.errors import ConfigError, check_names, nearest
 from search.settings.sections import STUDY_SECTIONS
 from search.space.document import Document, Place, SpaceError, read_value
 
-KEYS: dict[str, tuple[str, ...]] = {
-    "data": DataConfig.keys(),
-    "params": tuple(dict.fromkeys(key for model in MODELS.values() for key in allowed_keys(model))),
-    **{name: section.keys() for name, section in STUDY_SECTIONS.items()},
-}
-"""The keys that a profile and `--set` may change, by section."""
+
+def changeable_keys() -> dict[str, tuple[str, ...]]:
+    """The keys that a profile and `--set` may change, by section."""
+    return {
+        "data": DataConfig.keys(),
+        "params": tuple(dict.fromkeys(key for model in MODELS.values() for key in allowed_keys(model))),
+        **{name: section.keys() for name, section in STUDY_SECTIONS.items()},
+    }
 
 
 def with_profile(document: Document, name: str) -> Document:
@@ -53,12 +55,13 @@ def with_settings(document: Document, settings: Sequence[str]) -> Document:
 
 def _with(document: Document, path: str, value: Any, place: Place) -> Document:
     section, _, key = path.partition(".")
+    keys_of = changeable_keys()
     if not key:
-        owners = [f"{name}.{path}" for name, keys in KEYS.items() if path in keys]
-        there = f"did you mean {' or '.join(owners)}?" if owners else f"there is {', '.join(KEYS)}"
+        owners = [f"{name}.{path}" for name, keys in keys_of.items() if path in keys]
+        there = f"did you mean {' or '.join(owners)}?" if owners else f"there is {', '.join(keys_of)}"
         raise SpaceError(place.text, f"must set SECTION.KEY, got {path!r} ({there})")
     try:
-        check_names([section], KEYS, "section")
+        check_names([section], keys_of, "section")
     except ConfigError as error:
         raise SpaceError(place.text, str(error)) from None
     if section == "budget":

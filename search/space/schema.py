@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from mgc.config import DataConfig, Section
+from mgc.config import SHARED_SECTIONS, DataConfig, Section
 from mgc.models.registry import MODELS
-from mgc.networks.training_config import SHARED_SECTIONS
 from search.settings.sections import STUDY_SECTIONS, Published
 from search.space.domains import FORMS
-from search.space.overrides import KEYS
+from search.space.overrides import changeable_keys
 
 Schema = dict[str, Any]
 
@@ -89,7 +88,7 @@ def _ranges(value: Schema) -> dict[str, Schema]:
 def _profiles() -> Schema:
     pointers = {
         f"{section}.{key}": {"$ref": f"#/properties/{section}/properties/{key}"}
-        for section, keys in KEYS.items()
+        for section, keys in changeable_keys().items()
         for key in keys
     }
     description = "named changes of the settings above, as section.key: value; chosen by --profile"

@@ -18,7 +18,7 @@ from typing import Self
 from mgc.files.whole import PARTIAL, REPLACED, write_whole
 from mgc.words.errors import ConfigError, one_line
 from search.record.faults import note_fault
-from search.record.files import CHECKPOINT, JOURNAL, LOCK
+from search.record.files import CHECKPOINT, JOURNAL, LOCK, PLUGINS, plugin_file
 from search.record.notes import DRIVER, note_line
 from search.record.record import Record
 from search.storage.lease import Lease, leased
@@ -102,9 +102,15 @@ class _Copy:
         content = whole_lines(self._record.folder)
         if len(content) == self._num_bytes:
             return
+        if self._num_bytes < 0:
+            self._copy_plugins()
         version = self._version and self._storage.replace(JOURNAL, content, self._version)
         self._version = version or self._compare_and_replace(content)
         self._num_bytes = len(content)
+
+    def _copy_plugins(self) -> None:
+        for each in self._record.header.plugins:
+            self._storage.write(f"{PLUGINS}/{each.name}", plugin_file(self._record.folder, each.name).read_bytes())
 
     def _compare_and_replace(self, content: bytes) -> str:
         version, stored = self._storage.version_and_content(JOURNAL) or (None, b"")

@@ -21,7 +21,7 @@ from mgc.files import buckets
 from mgc.files.paths import expanded
 from mgc.files.whole import own_name, write_if, write_new, write_whole
 from mgc.words.errors import ConfigError, one_line
-from search.record.files import JOURNAL
+from search.record.files import JOURNAL, PLUGINS
 
 PROBE = ".writable"
 """A file that is written and deleted again, to find out whether a storage can be written."""
@@ -190,12 +190,17 @@ def restore_studies(storage: str, out: Path, *, space: str, name: str | None) ->
         studies = [file.removesuffix(f"/{JOURNAL}") for file in files if file.endswith(f"/{JOURNAL}")]
         missing = [study for study in studies if pattern.fullmatch(study) and not (out / study / JOURNAL).exists()]
         for study in missing:
-            weights = [file for file in files if file.startswith(f"{study}/") and file.endswith(".safetensors")]
-            for file in (*weights, f"{study}/{JOURNAL}"):  # the record last: a study exists once its record does
+            others = [file for file in files if file.startswith(f"{study}/") and _is_restored(file)]
+            for file in (*others, f"{study}/{JOURNAL}"):  # the record last: a study exists once its record does
                 write_whole(out / file, Folder(storage).read(file))
     except OSError as error:
         raise StorageError(f"storage {storage} cannot be read: {error_text(error)}", "storage") from None
     return sorted(missing)
+
+
+def _is_restored(file: str) -> bool:
+    """Whether a study that goes on may need it: its weights, and the texts of its plug-ins."""
+    return file.endswith(".safetensors") or f"/{PLUGINS}/" in file
 
 
 def error_text(error: OSError) -> str:

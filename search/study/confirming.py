@@ -17,6 +17,7 @@ from mgc.config import Vote
 from mgc.saved import save_model
 from mgc.tracks.splits import Part
 from mgc.training.metrics import Predictions
+from mgc.training.part_metrics import part_metrics
 from mgc.training.training import Training
 from mgc.words.errors import ConfigError, one_line
 from search.execution.ground import Ground, prepare
@@ -27,6 +28,7 @@ from search.record.files import JOURNAL, MLFLOW_MODEL, MODEL, confirmation_folde
 from search.record.header import Candidate, ConfirmationPlan, StudyHeader, new_header
 from search.record.journal import RecordError, locked
 from search.record.notes import ANSWER, CONFIRMED_MODEL, OPENINGS, TEST, WINNER, scores_on_test
+from search.record.plugins import go_on_with, leave_texts
 from search.record.record import Proposal, Record, TrialRecord
 from search.record.studies import check_data, is_finished
 from search.report.report import send, write_report
@@ -55,6 +57,7 @@ def confirm(study: str, options: ConfirmOptions) -> Confirmed | None:
     folder = confirmation_folder(out / study, options.train_on)
     remarks = _bring_back(options.storage, out, study, folder.name)
     original = Record.open(out / study)
+    remarks += go_on_with(original)
     space = space_of(original)
     ground = prepare(space, device="cpu", precision=original.header.precision, progress=not options.quiet)
     check_data(original, ground.header()["digests"])
@@ -107,6 +110,7 @@ def _open_record(folder: Path, original: Record, ground: Ground, place: str | No
             raise ConfigError(f"{folder.name} was begun with {choice}; go on with that, or delete its folder", "top")
     else:
         configs = candidates(original, ground, top=options.top)
+        leave_texts(folder)
         record = Record.create(folder, _header(folder.name, original, ground, configs, place, options))
     plan = plan_of(record)
     num_seeds = max(options.seeds, len(plan.seeds))
@@ -287,8 +291,9 @@ def _trained_for_test(record: Record, trial: TrialRecord) -> Training:
 
 
 def part_scores(part: Part, predictions: Predictions, vote: Vote) -> dict[str, float]:
-    """Accuracy, and macro precision, recall and F1 of a part, each under its name: `test_f1`."""
-    return {f"{part}_{name}": value for name, value in asdict(predictions.scores(vote)).items()}
+    """Accuracy, and macro precision, recall and F1 of a part, each by its name (`test_f1`), and plug-ins' metrics."""
+    own = {f"{part}_{name}": value for name, value in asdict(predictions.scores(vote)).items()}
+    return {**own, **part_metrics(part, predictions)}
 
 
 def leave(original: Record, result: Confirmed, run: Run) -> None:

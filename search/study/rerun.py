@@ -17,6 +17,7 @@ from mgc.training.device import best_device
 from mgc.training.training import Training, TrainingError
 from mgc.words.errors import ConfigError
 from search.execution.spec import trial_spec
+from search.record.plugins import go_on_with
 from search.record.record import Record, TrialRecord
 from search.record.studies import check_data
 from search.settings.metrics import SECONDS_PER_CLIP
@@ -36,6 +37,8 @@ def rerun(out: Path, which: str) -> bool:
     Raises ConfigError where there is no such trial, or its data are no longer those of then.
     """
     record, trial = find(out, which)
+    for line in go_on_with(record):
+        print(line)
     spec = trial_spec(record, trial)
     config = spec.config()
     device = best_device()

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mgc.plugins.loading import use
 from search.record.header import new_header, resume_fields
 from search.record.journal import locked
 from search.record.notes import END
+from search.record.plugins import go_on_with, leave_texts, needed_by
 from search.record.ranking import ranked
 from search.record.record import Record, TrialRecord, has_begun
 from search.record.studies import (
@@ -80,11 +82,14 @@ def run_study(space: Space, options: SearchOptions) -> Outcome:
     with locked(folder), only_driver(folder, place or _place(folder)) as lease:
         if has_begun(folder):
             record = Record.open(folder)
+            remarks += go_on_with(record)
             space, kept = as_begun(record, space)
             remarks += [*kept, *(f"changed since the study began: {change}" for change in check_space(record, space))]
             trials = num_trials(record, space, trials_given=options.trials_given)
             record.amend(trials=trials, sampler=sampler_of(record, space), **resume_fields(space, place))
         else:
+            use(needed_by(space))
+            leave_texts(folder)
             header = new_header(space, folder.name, trials_given=options.trials_given, storage=place)
             record = Record.create(folder, header)
             remarks += [f"nothing to resume: {folder.name} begins"] if options.resume else []

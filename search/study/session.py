@@ -17,6 +17,7 @@ from search.machines.cost import Meter
 from search.machines.nodes import has_bf16, live_trial_count, rates, slots
 from search.machines.slots import Slots
 from search.record.notes import FIRST_RUNG, first_rung_text
+from search.record.plugins import plugins_of
 from search.record.studies import check_data
 from search.scheduler.registry import scheduler_of
 from search.study.loop import StudyLoop
@@ -58,7 +59,8 @@ def _check_nodes(run: Run) -> None:
 
     uri = None if run.options.offline else run.options.tracking_uri
     dataset = run.plan.space.data.dataset
-    for line in before_trials(storage=run.record.header.storage, dataset=dataset, tracking_uri=uri):
+    storage, plugins = run.record.header.storage, plugins_of(run.record)
+    for line in before_trials(storage=storage, dataset=dataset, tracking_uri=uri, plugins=plugins):
         run.display.line(line)
 
 

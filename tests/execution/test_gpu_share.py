@@ -15,9 +15,10 @@ from mgc.clips.cutting import clip_shape
 from mgc.config import ClipShape
 from mgc.datasets.registry import open_dataset
 from mgc.models.registry import MODELS
+from mgc.networks.networks import random_clips
 from mgc.words.errors import ConfigError
 from search.execution import gpu_share
-from search.execution.gpu_share import COPIES_OF_WEIGHTS, estimated_bytes, largest_config, random_clips, step_bytes
+from search.execution.gpu_share import COPIES_OF_WEIGHTS, estimated_bytes, largest_config, step_bytes
 from search.execution.ground import prepare
 from search.execution.spec import TrialSpec
 from search.machines.slots import CUDA_CONTEXT_BYTES, SPARE, Peak, trials_that_fit
@@ -109,7 +110,7 @@ def test_an_estimate_counts_what_autograd_keeps(ground_of, model):
     ground = ground_of(f"data: {{dataset: synthetic}}\nparams: {{model: {model}, batch_size: 3, clip_seconds: 3.0}}\n")
     config = ground.space.check_params(ground.space.sample(1)[0])
     shape = clip_shape(config, ground.dataset)
-    network = config.model.architecture(shape, 10)
+    network = config.model.build(shape, 10)
     kept = {}
 
     def keep(x):

@@ -72,7 +72,7 @@ def small(name: str, modality: Modality = "spectrogram", genres: int = 3) -> tup
     params, (rows, columns) = SMALL[name]
     shape = clip(rows, columns, modality)
     torch.manual_seed(0)
-    return model_class(name).checked(params).build(shape, genres), shape
+    return model_class(name).checked(params).initial(shape, genres), shape
 
 
 # The papers' numbers
@@ -106,7 +106,7 @@ def test_the_residual_block_compresses_to_one_row_three_frames_shorter_and_pools
     params, genres = {"num_maps": 256}, 8
     for modality in MODALITIES:
         shape = clip(33, 20, modality)
-        block, pool, *_ = model_class("residual").checked(params).build(shape, genres).children()
+        block, pool, *_ = model_class("residual").checked(params).initial(shape, genres).children()
         maps_BCFT = block(clips_of(shape, 2))
         assert maps_BCFT.shape == (2, 256, 1, 17)
         assert isinstance(pool, GlobalMaxAndMean)
@@ -174,7 +174,7 @@ def test_a_network_keeps_to_the_device_that_it_is_on(name: str, modality: Modali
 @pytest.mark.slow
 @pytest.mark.parametrize("modality", MODALITIES)
 def test_vgg11_in_every_modality(modality: Modality) -> None:
-    model = model_class("vgg11")().build(clip(32, 32, modality), 3)
+    model = model_class("vgg11")().initial(clip(32, 32, modality), 3)
     assert model(clips_of(clip(32, 32, modality), 1)).shape == (1, 3)
 
 
@@ -226,7 +226,7 @@ def test_torchs_generator_decides_the_initial_weights(name: str) -> None:
 
 def test_the_shallow_cnn_starts_from_he_s_gaussian() -> None:
     torch.manual_seed(0)
-    model = model_class("shallow")().build(clip(80, 80), 10)
+    model = model_class("shallow")().initial(clip(80, 80), 10)
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             fan_in = prod(layer.weight.shape[1:])
@@ -238,17 +238,17 @@ def test_the_shallow_cnn_starts_from_he_s_gaussian() -> None:
 
 def test_batch_norm_of_the_shallow_cnn_follows_each_convolution() -> None:
     kinds = [
-        type(layer) for layer in model_class("shallow").checked({"batch_norm": True}).build(clip(20, 20), 2).modules()
+        type(layer) for layer in model_class("shallow").checked({"batch_norm": True}).initial(clip(20, 20), 2).modules()
     ]
     assert kinds.count(nn.BatchNorm2d) == 2
-    assert nn.BatchNorm2d not in [type(layer) for layer in model_class("shallow")().build(clip(20, 20), 2).modules()]
+    assert nn.BatchNorm2d not in [type(layer) for layer in model_class("shallow")().initial(clip(20, 20), 2).modules()]
 
 
 # What may be searched beside the papers' values
 
 
 def layers_of(name: str, kind: type[nn.Module], shape: ClipShape | None = None, **params: Any) -> list[nn.Module]:
-    network = model_class(name).checked(params).build(shape or clip(64, 64), 10)
+    network = model_class(name).checked(params).initial(shape or clip(64, 64), 10)
     return [layer for layer in network.modules() if isinstance(layer, kind)]
 
 
@@ -485,7 +485,7 @@ def test_training_starts_from_a_file_s_weights(tmp_path: Path, ending: str) -> N
     else:
         save_file(state, file)
     given = model_class("timm/resnet10t").checked({"pretrained": True, "weights": str(file)})
-    model = given.build(clip(32, 32), 3)
+    model = given.initial(clip(32, 32), 3)
     ours = {key.removeprefix("1."): value for key, value in model.state_dict().items()}
     torch.testing.assert_close(ours["conv1.0.weight"], state["conv1.0.weight"].sum(dim=1, keepdim=True))
     torch.testing.assert_close(ours["layer1.0.conv1.weight"], state["layer1.0.conv1.weight"])
@@ -507,7 +507,7 @@ def test_weights_that_cannot_be_downloaded_are_one_clear_line_and_a_traceback_in
         match=r"^pretrained weights of resnet10t cannot be had; give a file as weights, or set pretrained: false "
         r"\(OSError: no route to host\)$",
     ):
-        model_class("timm/resnet10t").checked({"pretrained": True}).build(clip(32, 32), 3)
+        model_class("timm/resnet10t").checked({"pretrained": True}).initial(clip(32, 32), 3)
     (record,) = caplog.records
     assert record.exc_info is not None and str(record.exc_info[1]) == "no route to host\nand much more"
 
@@ -528,7 +528,7 @@ def test_a_file_without_fitting_weights_is_refused(tmp_path: Path, content: Any,
     elif content is not None:
         torch.save(content, file)
     with pytest.raises(ConfigError) as error:
-        model_class("timm/resnet10t").checked({"pretrained": True, "weights": str(file)}).build(clip(32, 32), 3)
+        model_class("timm/resnet10t").checked({"pretrained": True, "weights": str(file)}).initial(clip(32, 32), 3)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
     assert error.value.key == "weights"
@@ -542,7 +542,7 @@ def test_a_file_runs_nothing_when_it_is_read(tmp_path: Path) -> None:
     torch.save({"layer1.0.conv1.weight": Evil()}, tmp_path / "weights.pth")
     params = {"pretrained": True, "weights": str(tmp_path / "weights.pth")}
     with pytest.raises(ConfigError, match="cannot be read"):
-        model_class("timm/resnet10t").checked(params).build(clip(32, 32), 3)
+        model_class("timm/resnet10t").checked(params).initial(clip(32, 32), 3)
     assert not (tmp_path / "touched").exists()
 
 
