@@ -58,13 +58,18 @@ class FeatureConfig(Section):
         "spectrogram"
     )
     spectrogram: Annotated[
-        Literal["stft_db", "log_mel"], Field(description="picture: STFT magnitude in dB, or mel power in dB")
+        Literal["stft_db", "log_mel", "embedding"],
+        Field(description="picture: STFT magnitude in dB, mel power in dB, or embeddings over time, of an .npz"),
     ] = "log_mel"
     n_fft: Annotated[int, Field(ge=16, le=65_536, description="STFT window in samples")] = 2048
     hop_length: Annotated[int, Field(ge=1, le=65_536, description="samples between frames")] = 512
     n_mels: Annotated[int, Field(ge=1, le=1024, description="mel bands (log_mel only)")] = 64
     fmin: Annotated[float, Field(ge=0, description="lowest mel frequency in Hz (log_mel only)")] = 0.0
     fmax: Annotated[float | None, Field(gt=0, description="highest mel frequency in Hz; null is sr / 2")] = None
+    dims: Annotated[
+        int | None,
+        Field(ge=1, le=65_536, description="values of an embedding (embedding only; a study has the file's)"),
+    ] = None
     normalize: Annotated[
         Literal["none", "band", "track"],
         Field(description="to mean 0, deviation 1: band each bin over the training clips, track each track's picture"),
@@ -81,9 +86,18 @@ class FeatureConfig(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _dims_of_embeddings(self) -> Self:
+        if (self.spectrogram == "embedding") != (self.dims is not None):
+            rule = "a number beside spectrogram embedding" if self.dims is None else "null"
+            raise ConfigError(f"dims must be {rule}, got {self.dims or 'null'}", tied=("dims", "spectrogram"))
+        return self
+
     @property
     def bins(self) -> int:
         """Rows of the picture."""
+        if self.dims is not None:
+            return self.dims
         return self.n_mels if self.spectrogram == "log_mel" else 1 + self.n_fft // 2
 
 

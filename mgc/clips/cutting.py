@@ -52,6 +52,11 @@ def ruler_of(config: TrainingConfig, dataset: Dataset) -> Ruler:
         unit_s = dataset.precomputed.frame_seconds
         clip = round(seconds / unit_s)
         ruler = Ruler(clip=clip, step=1, frames=clip, unit_s=unit_s)
+    elif features.spectrogram == "embedding":
+        raise ConfigError(
+            f"spectrogram must be stft_db or log_mel for {dataset.name}, which holds audio, got 'embedding'",
+            "spectrogram",
+        )
     else:
         ruler = audio_ruler(features, config.clips)
     if ruler.clip < 1:

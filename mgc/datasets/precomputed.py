@@ -1,8 +1,9 @@
-"""An .npz of features that somebody else computed: one picture per track, no audio. Computes no features.
+"""An .npz of features or embeddings that somebody else computed, without audio. Computes no features.
 
-It holds `features` (N, F, T), `track_id` (N,), `genre` (N,); optionally `artist` (N,), one `<name>_split` (N,) of
-train, valid or validation, test, excluded; and scalars: `frame_seconds` (else the track's 30 s by its frames), and
-settings such as `n_fft` or `sr`, with which those of a training must agree. Other arrays are not read.
+It holds `features` (N, F, T), one picture for each track, or `embeddings` (N, T, D) or (N, D), the vectors that a
+pretrained network made of each track; and `track_id` (N,), `genre` (N,). It may hold `artist` (N,), one `<name>_split`
+(N,) of train, valid or validation, test, excluded; and scalars: `frame_seconds` (else the track's 30 s by its frames),
+and settings such as `n_fft` or `sr`, with which those of a training must agree. Other arrays are not read.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ MOST_CHARACTERS = 1000
 MOST_BYTES = 4 * MOST_CHARACTERS
 """Of a track's id, genre or artist: a compressed file of some kilobytes could hold texts that fill the memory."""
 
-FEATURES, IDS, GENRES, ARTISTS, FRAME_SECONDS = "features", "track_id", "genre", "artist", "frame_seconds"
+FEATURES, EMBEDDINGS = "features", "embeddings"
+IDS, GENRES, ARTISTS, FRAME_SECONDS = "track_id", "genre", "artist", "frame_seconds"
 
 _PARTS = {"train": "train", "valid": "validation", "validation": "validation", "test": "test", "excluded": "excluded"}
 
@@ -74,17 +76,24 @@ def _contents(path: Path) -> list[str]:
 
 def _row_hashes(path: Path) -> str:
     """The content hash of every track, separated by blanks."""
-    pictures = npz.items(path, FEATURES)
-    return " ".join(blake2b(x_FT.tobytes(), digest_size=8).hexdigest() for x_FT in pictures)
+    arrays = npz.items(path, _array(npz.headers(path)))
+    return " ".join(blake2b(x.tobytes(), digest_size=8).hexdigest() for x in arrays)
+
+
+def _array(headers: Headers) -> str:
+    """The array that holds what is known of the tracks."""
+    return EMBEDDINGS if EMBEDDINGS in headers else FEATURES
 
 
 def _check(path: Path, headers: Headers) -> None:
     """Raise DatasetError for arrays that are missing, do not fit together, or do not fit into memory."""
-    for key in (FEATURES, IDS, GENRES):
+    if EMBEDDINGS in headers and FEATURES in headers:
+        raise DatasetError(f"{path}: must have {FEATURES} or {EMBEDDINGS}, got both", "dataset")
+    for key in (_array(headers), IDS, GENRES):
         if key not in headers:
             raise DatasetError(f"{path}: array {key!r} is missing", "dataset")
-    _check_features(path, headers[FEATURES])
-    num_tracks = headers[FEATURES].shape[0]
+    _check_features(path, _array(headers), headers[_array(headers)])
+    num_tracks = headers[_array(headers)].shape[0]
     for key in (IDS, GENRES, ARTISTS, *_split_keys(headers)):
         if key in headers and headers[key].shape != (num_tracks,):
             raise DatasetError(
@@ -94,19 +103,28 @@ def _check(path: Path, headers: Headers) -> None:
         raise DatasetError(f"{path}: must have one split, got {' and '.join(_split_keys(headers))}", "dataset")
 
 
-def _check_features(path: Path, header: npz.Header) -> None:
-    if len(header.shape) != 3 or 0 in header.shape:
-        raise DatasetError(f"{path}: features must be tracks x bins x frames, got the shape {header.shape}", "dataset")
-    if header.dtype != np.uint8 and header.dtype.kind != "f":
-        raise DatasetError(f"{path}: features must be uint8 or floats in [0, 1], got {header.dtype}", "dataset")
+def _check_features(path: Path, key: str, header: npz.Header) -> None:
+    _check_kind(path, key, header)
     if header.shape[0] > MOST_TRACKS:
         raise DatasetError(f"{path}: must have at most {MOST_TRACKS} tracks, got {header.shape[0]}", "dataset")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if header.num_bytes > memory:
         raise DatasetError(
-            f"{path}: features take {header.num_bytes / 1e9:.1f} GB, this machine has {memory / 1e9:.1f} GB of memory",
+            f"{path}: {key} take {header.num_bytes / 1e9:.1f} GB, this machine has {memory / 1e9:.1f} GB of memory",
             "dataset",
         )
+
+
+def _check_kind(path: Path, key: str, header: npz.Header) -> None:
+    """The shape and the type of values."""
+    axes, values = "tracks x bins x frames", "uint8 or floats in [0, 1]"
+    if key == EMBEDDINGS:
+        axes, values = "tracks x frames x dims or tracks x dims", "floats"
+    num_axes = len(header.shape)
+    if num_axes not in ((2, 3) if key == EMBEDDINGS else (3,)) or 0 in header.shape:
+        raise DatasetError(f"{path}: {key} must be {axes}, got the shape {header.shape}", "dataset")
+    if header.dtype.kind != "f" and not (key == FEATURES and header.dtype == np.uint8):
+        raise DatasetError(f"{path}: {key} must be {values}, got {header.dtype}", "dataset")
 
 
 def _texts(path: Path, key: str, headers: Headers) -> list[str]:
@@ -137,12 +155,25 @@ def _own_split(path: Path, ids: Sequence[str], headers: Headers) -> dict[str, st
 
 
 def _precomputed(path: Path, headers: Headers) -> Precomputed:
-    _, bins, frames = headers[FEATURES].shape
+    is_embedding = EMBEDDINGS in headers
+    bins, frames = _bins_and_frames(headers)
     settings = {key: _scalar(path, key, headers) for key in FeatureConfig.keys() if key in headers}
+    if is_embedding:
+        settings = {"spectrogram": "embedding", "dims": bins}
     seconds = _scalar(path, FRAME_SECONDS, headers) if FRAME_SECONDS in headers else TRACK_SECONDS / frames
     if isinstance(seconds, str) or seconds <= 0:
         raise DatasetError(f"{path}: {FRAME_SECONDS} must be a number above 0, got {seconds!r}", "dataset")
-    return Precomputed(path=path, bins=bins, frames=frames, frame_seconds=float(seconds), settings=settings)
+    return Precomputed(
+        path=path, bins=bins, frames=frames, frame_seconds=float(seconds), settings=settings, is_embedding=is_embedding
+    )
+
+
+def _bins_and_frames(headers: Headers) -> tuple[int, int]:
+    if FEATURES in headers:
+        _, bins, frames = headers[FEATURES].shape
+        return bins, frames
+    _, *frames_of, dims = headers[EMBEDDINGS].shape
+    return dims, frames_of[0] if frames_of else 1
 
 
 def _scalar(path: Path, key: str, headers: Headers) -> int | float | str:

@@ -132,7 +132,9 @@ class Store:
     @property
     def scale(self) -> float:
         """The factor of stored values that brings spectrograms to [0, 1] and waveforms to [-1, 1)."""
-        return {torch.float16: 1.0, torch.uint8: 1 / 255, torch.int16: 1 / 32_768}[self.rows_RW.dtype]
+        return {torch.float16: 1.0, torch.float32: 1.0, torch.uint8: 1 / 255, torch.int16: 1 / 32_768}[
+            self.rows_RW.dtype
+        ]
 
 
 def open_store(dataset: Dataset, config: FeatureConfig, kind: Kind, *, progress: bool = True) -> Store:
@@ -160,7 +162,7 @@ def _setting(dataset: Dataset, config: FeatureConfig, kind: Kind) -> dict[str, A
     """Everything that a store's content depends on. Raise `format` when this file computes or writes other values."""
     setting: dict[str, Any] = {"format": 1, "dataset": dataset.digest, "kind": kind}
     if dataset.precomputed is not None:
-        return {**setting, "kind": "precomputed"}
+        return {**setting, "kind": "embedding" if dataset.precomputed.is_embedding else "precomputed"}
     if kind == "waveform":
         return {**setting, "sr": config.sr}
     of_picture = {"sr", "n_fft", "hop_length"}
@@ -239,11 +241,22 @@ def _rows_of_tracks(dataset: Dataset, config: FeatureConfig, kind: Kind) -> Iter
 
 def _precomputed_rows(precomputed: Precomputed) -> Iterator[_TrackRows]:
     for x_FT in precomputed.pictures():
+        if precomputed.is_embedding:
+            yield _embedding_rows(precomputed, x_FT)
+            continue
         if x_FT.dtype != np.uint8:
             if not (x_FT.min() >= 0 and x_FT.max() <= 1):
                 raise ConfigError(f"{precomputed.path}: features must be uint8 or floats in [0, 1]", "dataset")
             x_FT = x_FT.astype(np.float16)
         yield _TrackRows(np.ascontiguousarray(x_FT.T), x_FT.shape[1])
+
+
+def _embedding_rows(precomputed: Precomputed, x_DT: Array) -> _TrackRows:
+    """Frames (R, D) in single precision: the values of embeddings have no common scale."""
+    x_TD = np.ascontiguousarray(x_DT.T, dtype=np.float32)
+    if not np.isfinite(x_TD).all():
+        raise ConfigError(f"{precomputed.path}: embeddings must be finite numbers", "dataset")
+    return _TrackRows(x_TD, len(x_TD))
 
 
 def _decoded_rows(rows: Callable[[Array], Array], sr: int, track: Track) -> _TrackRows | AudioError:

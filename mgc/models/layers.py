@@ -93,6 +93,34 @@ class Resize(nn.Module):
         return f"rows={self.size[0]}, columns={self.size[1]}"
 
 
+class PoolTime(nn.Module):
+    """Statistics of each row over time: x_BCFT -> x_BV, the values of the first statistic before those of the second.
+
+    `mean_deviation` has the standard deviation (over T, not T - 1: of one frame it is 0).
+    """
+
+    def __init__(self, pooling: str) -> None:
+        super().__init__()
+        self.pooling = pooling
+        self.num_values = pooling.count("_") + 1
+
+    def forward(self, x_BCFT: Tensor) -> Tensor:
+        return torch.cat([_statistic(name, x_BCFT).flatten(1) for name in self.pooling.split("_")], dim=1)
+
+    def extra_repr(self) -> str:
+        return self.pooling
+
+
+def _statistic(name: str, x_BCFT: Tensor) -> Tensor:
+    match name:
+        case "mean":
+            return x_BCFT.mean(dim=3)
+        case "max":
+            return x_BCFT.amax(dim=3)
+    mean_BCF1 = x_BCFT.mean(dim=3, keepdim=True)
+    return (x_BCFT - mean_BCF1).square().mean(dim=3).clamp(min=1e-12).sqrt()
+
+
 class WaveConv(nn.Module):
     """A strided convolution of the waveform, wave_BS -> x_BCT, cut to a number of columns."""
 

@@ -20,6 +20,7 @@ from mgc.models.architectures import (
 )
 from mgc.models.clip_length import CRNNCNNConfig, CRNNConfig, CRNNRNNConfig
 from mgc.models.network import NetworkConfig
+from mgc.models.probe import ProbeConfig
 from mgc.models.residual import ResidualConfig
 from mgc.models.se_cnn import SECNNConfig
 from mgc.models.shallow import ShallowConfig
@@ -70,6 +71,7 @@ for _shipped in (
     CRNNConfig,
     CRNNCNNConfig,
     CRNNRNNConfig,
+    ProbeConfig,
 ):
     add(_shipped)
 

@@ -66,6 +66,8 @@ def features_in_effect(features: FeatureConfig) -> dict[str, Any]:
     table = _table(features, ALWAYS["features"])
     if features.modality == "raw":
         return _without(table, ("spectrogram", "n_fft", "hop_length", "n_mels", "fmin", "fmax", "normalize"))
+    if features.spectrogram == "embedding":
+        return _without(table, ("sr", "n_fft", "hop_length", "n_mels", "fmin", "fmax"))
     if features.spectrogram == "stft_db":
         return _without(table, ("n_mels", "fmin", "fmax"))
     return {**table, "fmax": features.fmax if features.fmax is not None else features.sr / 2}

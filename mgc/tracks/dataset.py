@@ -49,10 +49,16 @@ class Precomputed:
     frames: int
     frame_seconds: float
     settings: Mapping[str, int | float | str]
+    is_embedding: bool = False
+    """Whether they are vectors of any numbers, one for each frame; otherwise they are pictures in [0, 1]."""
 
     def pictures(self) -> Iterator[npt.NDArray[Any]]:
         """The features (F, T) of each track in the dataset's order, in the file's own type; read one by one."""
-        return npz.items(self.path, "features")
+        if not self.is_embedding:
+            yield from npz.items(self.path, "features")
+            return
+        for x_TD in npz.items(self.path, "embeddings"):
+            yield x_TD.reshape(-1, self.bins).T
 
 
 @dataclass(frozen=True, kw_only=True)

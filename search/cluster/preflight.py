@@ -72,7 +72,7 @@ def check(
 
 
 def before_trials(
-    *, storage: str | None, dataset: str, tracking_uri: str | None, plugins: Sequence[Plugin]
+    *, storage: str | None, dataset: str, tracking_uri: str | None, plugins: Sequence[Plugin] = ()
 ) -> list[str]:
     """The check as a study makes it: the lines that it shows. Raises ConfigError with all problems that are fatal."""
     nodes, problems = check(storage=storage, dataset=dataset, tracking_uri=tracking_uri, plugins=plugins)

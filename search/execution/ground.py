@@ -32,7 +32,7 @@ V = TypeVar("V")
 
 MAX_STORES = 8
 """Feature settings that are built before the study starts; of a space with more, each trial builds what it needs."""
-FIXED_BY_FILE = ("sr", "spectrogram", "n_fft", "hop_length", "n_mels", "fmin", "fmax")
+FIXED_BY_FILE = ("sr", "spectrogram", "n_fft", "hop_length", "n_mels", "fmin", "fmax", "dims")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +140,8 @@ def _without_fixed_features(space: Space, dataset: Dataset) -> tuple[Space, tupl
     """
     if dataset.precomputed is None:
         return space, ()
-    facts = {"spectrogram": "log_mel", **dataset.precomputed.settings, "n_mels": dataset.precomputed.bins}
+    file = dataset.precomputed
+    facts = {"spectrogram": "log_mel", **file.settings, **({} if file.is_embedding else {"n_mels": file.bins})}
     asked = [space.params[key] for key in FIXED_BY_FILE if key in space.params]
     for param in asked:
         try:

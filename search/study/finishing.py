@@ -129,7 +129,9 @@ def about(record: Record, trial: TrialRecord) -> dict[str, Any]:
 
 
 def wrong_pictures(config: TrainingConfig, predictions: Predictions) -> Pictures:
-    """Small spectrograms of the tracks whose wrong predictions are the most confident."""
+    """Small spectrograms of the tracks whose wrong predictions are the most confident; of embeddings there are none."""
     dataset = open_dataset(config.data.dataset, progress=False)
+    if dataset.precomputed is not None and dataset.precomputed.is_embedding:
+        return {}
     wrong = [track.track_id for track in predictions.most_wrong(WRONG_PICTURES)]
     return small_pictures(dataset, config.features, wrong, most=PICTURE_SIZE)

@@ -13,6 +13,7 @@ from ray.cluster_utils import Cluster
 from waiting import until
 
 from benchmarks import tiny_study
+from mgc.plugins.plugin import Plugin
 from mgc.words.errors import ConfigError
 from search.cluster import preflight
 from search.cluster.probe import Facts
@@ -124,6 +125,11 @@ def test_preflight_asks_every_node(cluster, tmp_path, audio_folder):
         assert [problem.text.split(":")[0] for problem in problems] == expected
         with pytest.raises(ConfigError, match=r"^preflight: .*: no dataset 'nowhere'"):
             preflight.before_trials(storage=storage, dataset="nowhere", tracking_uri=None)
+        lacking = Plugin(name="mine.py", text="import no_such_package\n")
+        with pytest.raises(
+            ConfigError, match=r"^preflight: [\d.]+: mine\.py:1: needs the package no_such_package, which"
+        ):
+            preflight.before_trials(storage=storage, dataset="nowhere", tracking_uri=None, plugins=[lacking])
         (line, *_) = preflight.before_trials(storage=storage, dataset=str(audio_folder), tracking_uri=None)
         assert line == "preflight: 2 nodes in order"
         assert not [path for path in (tmp_path / "shared").rglob("*") if path.is_file()]
@@ -155,6 +161,8 @@ def node(address, *, gpus=0.0, missing=(), **facts):
         (node("c", dataset_digest="d2"), "c: dataset d2, elsewhere d1 ("),
         (node("c", missing=("a", "b")), "c: does not see on the storage what a, b wrote ("),
         (node("c", storage_error="No space left on device"), "c: cannot write the storage: No space left on device ("),
+        (node("c", plugin_error="mine.py:3: needs the package x, which is not installed here"),
+         "c: mine.py:3: needs the package x, which is not installed here ("),
         (node("c", dataset_error="no dataset 'x'"), "c: no dataset 'x' ("),
         (node("c", gpus=2.0), "c: Ray promises 2 GPUs, the machine has 0 ("),
         (node("c", disk_gb=0.4), "c: 0.4 GB free for its cache ("),

@@ -17,6 +17,7 @@ from servers import free_port
 from waiting import until
 
 from benchmarks import tiny_study
+from mgc.plugins.loading import use
 from search import run
 from search.cluster import jobs
 from search.record.files import JOURNAL
@@ -113,10 +114,25 @@ def test_a_password_is_not_sent_where_ray_would_show_it(tmp_path, capsys):
 
 def test_only_the_program_and_the_space_are_packed(tmp_path):
     space = tiny_study.write_space(tmp_path, trials=1)
-    with jobs.packed([space]) as folder:
-        assert sorted(path.name for path in folder.iterdir()) == ["mgc", "search", space.name]
+    with jobs.packed([space], {"mine.py": "# mine\n"}) as folder:
+        assert sorted(path.name for path in folder.iterdir()) == ["mgc", "mine.py", "search", space.name]
+        assert (folder / "mine.py").read_text() == "# mine\n"
         kinds = {path.suffix for path in Path(folder).rglob("*") if path.is_file()}
         assert kinds == {".py", ".csv", ".txt", ".jinja", ".yaml"}
+
+
+def test_plugins_are_sent_as_they_are_here_and_named_by_their_names_there(tmp_path, monkeypatch):
+    space = tiny_study.write_space(tmp_path, trials=1)
+    file = tmp_path / "mine.py"
+    file.write_text(
+        'from mgc.plugins import metric\n\n\n@metric("ones", mode="max")\ndef ones(predictions):\n    return 1\n'
+    )
+    sent = {}
+    monkeypatch.setattr(jobs, "run", lambda words, **more: sent.update(more, words=words) or 0)
+    assert run.main([str(space), "--address", "http://127.0.0.1:9", "--plugin", str(file)]) == 0
+    assert sent["words"] == [space.name, "--plugin", "mine.py"]
+    assert sent["texts"] == {"mine.py": file.read_text()}
+    use(())
 
 
 def test_a_cluster_that_does_not_answer_is_said_in_a_line(tmp_path):

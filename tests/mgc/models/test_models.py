@@ -44,6 +44,7 @@ SMALL: dict[str, tuple[Params, tuple[int, int]]] = {
     "crnn": ({"channels": [8, 8], "pools": [[4, 2], [4, 2]], "gru_units": 8}, (16, 24)),
     "crnn_cnn": ({"channels": [8, 8], "pools": [[4, 2], [4, 2]], "units": 8}, (16, 24)),
     "crnn_rnn": ({"lstm_units": 8, "units": 8}, (12, 10)),
+    "probe": ({"layers": [8], "pooling": "mean_deviation"}, (12, 10)),
 }
 """Each model with small layers, and the rows and columns of a small picture that it takes."""
 IN_TIMM = [name for name in [*SMALL, "vgg11"] if name.startswith(("timm/", "efficientnet", "vgg"))]
@@ -324,6 +325,9 @@ OTHER_VALUES = {
     "head": "average",
     "dense_dropout": 0.25,
     "conv_dropout": 0.25,
+    "pooling": "max",
+    "layers": (8,),
+    "dropout": 0.25,
 }
 
 

@@ -30,6 +30,7 @@ KEYS = {
     "crnn_cnn": "cbe4a1afcda0",
     "crnn_rnn": "b7979393c59b",
     "timm/resnet10t": "075dadedd3c2",
+    "probe": "69ea61d2b229",
 }
 """By the model, at its paper's values."""
 
