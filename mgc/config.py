@@ -72,7 +72,7 @@ class FeatureConfig(Section):
     ] = None
     normalize: Annotated[
         Literal["none", "band", "track"],
-        Field(description="to mean 0, deviation 1: band each bin over the training clips, track each track's picture"),
+        Field(description="what gets mean 0, deviation 1: band: each bin over the training clips; track: each picture"),
     ] = "band"
 
     @model_validator(mode="after")
@@ -111,13 +111,16 @@ class ClipConfig(Section):
     """
 
     clip_seconds: Annotated[float, Field(gt=0, le=600, description="length of a clip in s")] = 3.0
-    clips_per_track: Annotated[int, Field(ge=1, le=1000, description="clips of a track, spread evenly")] = 10
+    clips_per_track: Annotated[
+        int, Field(ge=1, le=1000, description="number of clips of a track, spread evenly over it")
+    ] = 10
     clip_overlap: Annotated[
         float | None,
-        Field(ge=0, lt=1, description="share of a clip that the next one repeats; all clips of that grid are taken"),
+        Field(ge=0, lt=1, description="share of a clip that the next one overlaps; all clips of a track are used then"),
     ] = None
     random_clips: Annotated[
-        int | None, Field(ge=1, le=1000, description="this many clips of the overlapping grid, drawn per track")
+        int | None,
+        Field(ge=1, le=1000, description="use only so many of the overlapping clips, drawn at random for each track"),
     ] = None
     random_offset: Annotated[
         bool,
@@ -133,7 +136,7 @@ class ClipConfig(Section):
     def _random_of_a_grid(self) -> Self:
         if self.random_clips is not None and self.clip_overlap is None:
             raise ConfigError(
-                "random_clips needs clip_overlap (the grid that they are drawn from), got null",
+                "random_clips needs clip_overlap (they are drawn from the overlapping clips), got null",
                 tied=("random_clips", "clip_overlap"),
             )
         return self
@@ -147,22 +150,30 @@ class AugmentConfig(Section):
     relative.
     """
 
-    time_masks: Annotated[int, Field(ge=0, le=20, description="bars of frames that are hidden; 0 is off")] = 0
-    time_mask_width: Annotated[
-        float, Field(gt=0, le=1, description="most frames that one bar hides, as a share of the clip")
-    ] = 0.1
-    freq_masks: Annotated[int, Field(ge=0, le=20, description="bars of frequency bins that are hidden; 0 is off")] = 0
+    time_masks: Annotated[
+        int, Field(ge=0, le=20, description="SpecAugment: number of masks that hide frames of a clip; 0 is off")
+    ] = 0
+    time_mask_width: Annotated[float, Field(gt=0, le=1, description="widest time mask, as a share of the clip")] = 0.1
+    freq_masks: Annotated[
+        int, Field(ge=0, le=20, description="SpecAugment: number of masks that hide frequency bins; 0 is off")
+    ] = 0
     freq_mask_width: Annotated[
-        float, Field(gt=0, le=1, description="most bins that one bar hides, as a share of the picture")
+        float, Field(gt=0, le=1, description="widest frequency mask, as a share of the picture")
     ] = 0.2
     mixup_alpha: Annotated[
-        float, Field(ge=0, le=10, description="pairs of clips are mixed by a weight from Beta(alpha, alpha); 0 is off")
+        float,
+        Field(
+            ge=0, le=10, description="mixup: pairs of clips are mixed, with a weight from Beta(alpha, alpha); 0 is off"
+        ),
     ] = 0.0
     gain_db: Annotated[
-        float, Field(ge=0, le=60, description="waveforms are made up to so many dB louder or softer; 0 is off")
+        float, Field(ge=0, le=60, description="waveforms become up to so many dB louder or softer; 0 is off")
     ] = 0.0
     noise_snr_db: Annotated[
-        float | None, Field(ge=-20, le=100, description="white noise so many dB below the waveform; null is off")
+        float | None,
+        Field(
+            ge=-20, le=100, description="signal-to-noise ratio in dB of white noise added to the waveform; null is off"
+        ),
     ] = None
 
     @property
@@ -185,7 +196,7 @@ class OptimizerConfig(Section):
     2018). Before the first two it rises to lr in a line over `warmup_epochs`.
     """
 
-    batch_size: Annotated[int, Field(ge=1, le=8192, description="clips per step")] = 32
+    batch_size: Annotated[int, Field(ge=1, le=8192, description="clips per training step")] = 32
     optimizer: Annotated[Literal["adam", "adamw", "sgd"], Field(description="update rule")] = "adam"
     lr: Annotated[float, Field(gt=0, le=10, description="learning rate")] = 1e-3
     beta1: Annotated[float, Field(ge=0, lt=1, description="Adam's first moment decay; SGD's momentum")] = 0.9
@@ -199,11 +210,16 @@ class OptimizerConfig(Section):
     ] = 0
     weight_decay: Annotated[float, Field(ge=0, le=1, description="L2 penalty (decoupled for adamw)")] = 0.0
     label_smoothing: Annotated[
-        float, Field(ge=0, lt=1, description="share of a label that all genres divide (Szegedy et al. 2016)")
+        float,
+        Field(
+            ge=0,
+            lt=1,
+            description="label smoothing: share of a label that is spread over all genres (Szegedy et al. 2016)",
+        ),
     ] = 0.0
-    l1_penalty: Annotated[float, Field(ge=0, le=1, description="factor of the sum of absolute weights in the loss")] = (
-        0.0
-    )
+    l1_penalty: Annotated[
+        float, Field(ge=0, le=1, description="L1 penalty: factor of the sum of absolute weights in the loss")
+    ] = 0.0
     precision: Annotated[
         Literal["auto", "fp32", "bf16"],
         Field(description="number format of the arithmetic; auto decides once per study"),

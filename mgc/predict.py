@@ -163,7 +163,7 @@ def _plot(model: SavedModel, prediction: SongPrediction, song: Path, folder: Pat
 
 
 def _parser() -> Parser:
-    parser = Parser(prog="python -m mgc.predict", description="A genre for each song, by a model.")
+    parser = Parser(prog="python -m mgc.predict", description="Predict the genre of songs with a trained model.")
     parser.add_argument("songs", nargs="+", type=Path, metavar="SONG", help="audio file of any length")
     parser.add_argument(
         "--model",
@@ -172,16 +172,18 @@ def _parser() -> Parser:
         help="model folder; default: the newest of runs/*/model that was trained on real music",
     )
     add_option(parser)
-    parser.add_argument("--top", type=_at_least_one, default=3, metavar="N", help="genres that are printed (default 3)")
+    parser.add_argument(
+        "--top", type=_at_least_one, default=3, metavar="N", help="how many genres to print for a song (default: 3)"
+    )
     parser.add_argument(
         "--json",
         action="store_true",
         help="one JSON object per song and line: path, genre, probabilities of all, synthetic",
     )
+    parser.add_argument("--plot", action="store_true", help="plot the probabilities along each song as SONG.genres.png")
     parser.add_argument(
-        "--plot", action="store_true", help="draw the probabilities along each song as SONG.genres.png beside it"
+        "--out", type=Path, metavar="FOLDER", help="folder for the plots of --plot (default: beside each song)"
     )
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="folder for the plots instead")
     return parser
 
 

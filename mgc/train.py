@@ -97,14 +97,25 @@ def _parser() -> Parser:
     parser.add_argument(
         "--data", default="synthetic", help="name, folder or .npz file of the dataset (default: %(default)s)"
     )
-    parser.add_argument("--split", default="artist", help="what the tracks are divided by (default: %(default)s)")
+    parser.add_argument(
+        "--split", default="artist", help="split policy, such as artist or track (default: %(default)s)"
+    )
     parser.add_argument("--epochs", type=int, default=10, help="epochs to train (default: %(default)s)")
     parser.add_argument("--device", type=_device, default=best_device(), help="cpu or cuda (default: %(default)s)")
     parser.add_argument(
-        "--set", action="append", default=[], type=_setting, metavar="KEY=VALUE", help="a hyperparameter, as in r=8"
+        "--set",
+        action="append",
+        default=[],
+        type=_setting,
+        metavar="KEY=VALUE",
+        help="set a hyperparameter, as in r=8; repeatable",
     )
     parser.add_argument(
-        "--out", type=folder, default=Path("runs"), metavar="DIR", help="where the folder <model>-NNN is made"
+        "--out",
+        type=folder,
+        default=Path("runs"),
+        metavar="DIR",
+        help="folder in which <model>-NNN is made (default: %(default)s)",
     )
     return parser
 

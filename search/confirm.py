@@ -48,7 +48,7 @@ def _main(args: argparse.Namespace) -> int:
     if result is None:
         return _unfinished(record)
     print(record.noted(ANSWER))
-    print("its params, for a space file:", *params_lines(result.chosen.params, LINE), sep="\n")
+    print("the params of the best, to copy into a space file:", *params_lines(result.chosen.params, LINE), sep="\n")
     print(f"report   {(options.out / args.study / REPORT / PAGE).absolute().as_uri()}")
     return 0
 
@@ -65,31 +65,55 @@ def _unfinished(record: Record) -> int:
 def _parser() -> TextParser:
     parser = TextParser(
         prog="python -m search.confirm",
-        description="Train a study's best configs again over seeds, then open the test part.",
+        description="Train the best configs of a study again with new seeds, then measure them on the test part.",
     )
     add = parser.add_argument
-    add("study", metavar="STUDY", help="its name")
+    add("study", metavar="STUDY", help="name of the study")
     add_option(parser)
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
-        "--top", metavar="N", type=count, default=3, help="so many of the best networks (default: %(default)s)"
+        "--top",
+        metavar="N",
+        type=count,
+        default=3,
+        help="how many of the best networks to confirm (default: %(default)s)",
     )
-    which.add_argument("--all", action="store_true", help="every network that was trained to the end")
-    add("--seeds", metavar="N", type=count, default=5, help="trainings of each (default: %(default)s)")
-    add("--train-on", choices=[*TRAIN_PARTS], default="train", help="train+val: no validation part is left then")
-    add("--out", metavar="DIR", type=folder, default=Path("runs"), help="where studies are (default: %(default)s)")
+    which.add_argument("--all", action="store_true", help="confirm every network that was trained to the end")
+    add(
+        "--seeds",
+        metavar="N",
+        type=count,
+        default=5,
+        help="trainings of each network, with different seeds (default: %(default)s)",
+    )
+    add(
+        "--train-on",
+        choices=[*TRAIN_PARTS],
+        default="train",
+        help="parts to train on; with train+val nothing is left to validate on (default: %(default)s)",
+    )
+    add("--out", metavar="DIR", type=folder, default=Path("runs"), help="folder of the studies (default: %(default)s)")
     add(
         "--storage",
         metavar="s3://...|DIR",
         default=os.environ.get("MGC_STORAGE") or None,
-        help="checkpoints and a copy of the confirmation, where every node sees them (default: $MGC_STORAGE, else the "
-        "study's)",
+        help="a place that every node reaches, for checkpoints and a copy of the confirmation (default: "
+        "$MGC_STORAGE, else the study's)",
     )
     add("--address", metavar="auto|HOST", help="Ray cluster to join (default: one running here, else one of its own)")
-    add("--max-hours", metavar="H", type=limit, help="end politely after so many hours, all starts together")
-    add("--max-cost", metavar="USD", type=limit, help="end politely when the cluster has cost so much meanwhile")
-    add("--tracking-uri", metavar="URI", help="MLflow's (default: $MLFLOW_TRACKING_URI, else OUT/mlflow.db)")
-    add("--quiet", action="store_true", help="print the result and errors only")
+    add(
+        "--max-hours",
+        metavar="H",
+        type=limit,
+        help="stop after so many hours, earlier starts of the study included; what runs finishes its epoch",
+    )
+    add("--max-cost", metavar="USD", type=limit, help="stop when the cluster has cost so many dollars during the study")
+    add(
+        "--tracking-uri",
+        metavar="URI",
+        help="MLflow's address (default: $MLFLOW_TRACKING_URI, else OUT/mlflow.db)",
+    )
+    add("--quiet", action="store_true", help="print only the result and errors")
     return parser
 
 

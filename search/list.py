@@ -138,11 +138,11 @@ def _columns(lines: Sequence[Line]) -> list[Column]:
 
 
 def _parser() -> Parser:
-    parser = Parser(prog="python -m search.list", description="Every study under a folder, the newest first.")
+    parser = Parser(prog="python -m search.list", description="List the studies in a folder, the newest first.")
     parser.add_argument(
-        "--out", metavar="DIR", type=folder, default=Path("runs"), help="where studies are kept (default: %(default)s)"
+        "--out", metavar="DIR", type=folder, default=Path("runs"), help="folder of the studies (default: %(default)s)"
     )
-    parser.add_argument("--json", action="store_true", help="end with one line: a list of objects as JSON")
+    parser.add_argument("--json", action="store_true", help="print a JSON list as the last line")
     return parser
 
 

@@ -235,13 +235,13 @@ def _main(arguments: argparse.Namespace) -> int:
 def _parser() -> Parser:
     parser = Parser(
         prog="python -m search.papers",
-        description="Every figure of the papers, with ours beside it or the commands that make ours.",
+        description="List every figure of the papers beside ours, or with the commands that measure ours.",
     )
     parser.add_argument(
         "--spaces", metavar="DIR", type=folder, default=Path("spaces"), help="the space files (default: %(default)s)"
     )
     parser.add_argument(
-        "--out", metavar="DIR", type=folder, default=Path("runs"), help="where studies are kept (default: %(default)s)"
+        "--out", metavar="DIR", type=folder, default=Path("runs"), help="folder of the studies (default: %(default)s)"
     )
     parser.add_argument("--csv", action="store_true", help="one line per figure, as CSV")
     return parser

@@ -85,8 +85,9 @@ def overrides(args: argparse.Namespace) -> list[str]:
 def parser() -> TextParser:
     made = TextParser(
         prog="python -m search.run",
-        description="Search the hyperparameters of a space file: Optuna proposes, Ray runs, ASHA stops, MLflow keeps.",
-        epilog="What counts, last first: --set, --data, --profile, the file.",
+        description="Search the hyperparameters of a space file: Optuna proposes trials, Ray trains them, ASHA ends "
+        "bad ones early, MLflow shows them.",
+        epilog="Where several give the same key, the first of these counts: --set, --data, --profile, the file.",
     )
     add = made.add_argument
     add("space", metavar="SPACE.yaml", type=Path, nargs="?", help="the space file")
@@ -96,7 +97,7 @@ def parser() -> TextParser:
         help="dataset: a name, a folder <genre>/<file>, or an .npz (default: the file's)",
     )
     add_option(made)
-    add("--profile", metavar="NAME", help="lay one of the file's profiles over it (default: none)")
+    add("--profile", metavar="NAME", help="apply one of the file's profiles, which change its settings (default: none)")
     add(
         "--set",
         metavar="KEY=VALUE",
@@ -110,16 +111,21 @@ def parser() -> TextParser:
     add(
         "--warm-start",
         metavar="STUDY",
-        help="let the sampler begin with an earlier study's results: a name, or a folder",
+        help="let the sampler learn from an earlier study too: its name, or its folder",
     )
-    add("--rerun", metavar="STUDY/TRIAL", help="train one trial again from its record and compare the scores")
-    add("--offline", action="store_true", help="tell MLflow nothing; python -m search.tracking sync STUDY does later")
-    add("--out", metavar="DIR", type=folder, default=Path("runs"), help="where studies are kept (default: %(default)s)")
+    add("--rerun", metavar="STUDY/TRIAL", help="train one trial again, as the record has it, and compare the scores")
+    add(
+        "--offline",
+        action="store_true",
+        help="send nothing to MLflow; python -m search.tracking sync STUDY does so later",
+    )
+    add("--out", metavar="DIR", type=folder, default=Path("runs"), help="folder of the studies (default: %(default)s)")
     add(
         "--storage",
         metavar="s3://...|DIR",
         default=os.environ.get("MGC_STORAGE") or None,
-        help="checkpoints and a copy of the study, where every node sees them (default: $MGC_STORAGE, else --out)",
+        help="a place that every node reaches, for checkpoints and a copy of the study (default: $MGC_STORAGE, else "
+        "OUT)",
     )
     add("--cluster", metavar="CLUSTER.yaml", type=Path, help="run on the head of this cluster, which `ray up` started")
     add(
@@ -127,12 +133,21 @@ def parser() -> TextParser:
         metavar="auto|HOST|URL",
         help="Ray cluster to join (default: one running here, else one of its own), or http://... to send the study to",
     )
-    add("--max-hours", metavar="H", type=limit, help="end politely after so many hours, all starts together")
-    add("--max-cost", metavar="USD", type=limit, help="end politely when the cluster has cost so much meanwhile")
-    add("--tracking-uri", metavar="URI", help="MLflow's (default: $MLFLOW_TRACKING_URI, else OUT/mlflow.db)")
+    add(
+        "--max-hours",
+        metavar="H",
+        type=limit,
+        help="stop after so many hours, earlier starts of the study included; what runs finishes its epoch",
+    )
+    add("--max-cost", metavar="USD", type=limit, help="stop when the cluster has cost so many dollars during the study")
+    add(
+        "--tracking-uri",
+        metavar="URI",
+        help="MLflow's address (default: $MLFLOW_TRACKING_URI, else OUT/mlflow.db)",
+    )
     add("--dry-run", action="store_true", help="show what would be searched and how long it takes; start nothing")
     add("--json", action="store_true", help="end with the result as one JSON object on the last line of stdout")
-    add("--quiet", action="store_true", help="print the result and errors only")
+    add("--quiet", action="store_true", help="print only the result and errors")
     return made
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 MOST_NAMED = 4
@@ -79,6 +80,15 @@ def duration(seconds: float) -> str:
         return _in_two(round(seconds / 60), 60, "h", "min")
     whole_hours = round(seconds / 3600)
     return f"{whole_hours} h" if whole_hours < 48 else _in_two(whole_hours, 24, "days", "h")
+
+
+def moment(iso: str) -> str:
+    """A moment that a record has in ISO 8601, to the minute.
+
+    >>> moment("2026-11-22T00:31:18+00:00")
+    '2026-11-22 00:31 UTC'
+    """
+    return f"{datetime.fromisoformat(iso).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _in_seconds(seconds: float) -> str:

@@ -211,7 +211,9 @@ def _check_digest(dataset: Dataset, digest: str | None) -> None:
 def _notes(dataset: Dataset, store: Store, ruler: Ruler) -> list[str]:
     """Lines for the user about tracks that are padded or left out."""
     num_skipped = len(store.skipped)
-    undecodable = [f"left out, undecodable: {num_skipped} of {len(dataset.tracks)} tracks"] if num_skipped else []
+    undecodable = (
+        [f"{num_skipped} of {len(dataset.tracks)} tracks are left out: they cannot be decoded"] if num_skipped else []
+    )
     return [*undecodable, *length_notes(store.lengths, ruler)]
 
 

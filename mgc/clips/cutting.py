@@ -147,7 +147,10 @@ def length_notes(lengths: Mapping[str, int], ruler: Ruler) -> list[str]:
     """One line for the user about each kind of track that is shorter than a clip, if there are any."""
     left_out = [track_id for track_id, length in lengths.items() if 2 * length < ruler.clip]
     padded = [track_id for track_id, length in lengths.items() if length < ruler.clip <= 2 * length]
-    ids_by_note = {"left out, shorter than half a clip": left_out, "shorter than a clip, followed by silence": padded}
+    ids_by_note = {
+        "left out because they are shorter than half a clip": left_out,
+        "shorter than a clip and filled up with silence": padded,
+    }
     return [f"{note}: {naming(track_ids)}" for note, track_ids in ids_by_note.items() if track_ids]
 
 

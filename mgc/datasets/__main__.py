@@ -33,21 +33,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> Parser:
-    parser = Parser(prog="python -m mgc.datasets", description="Datasets, and the cache.")
+    parser = Parser(
+        prog="python -m mgc.datasets", description="List, fetch and check datasets, and look after the cache."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser("list", help="the datasets that there are and that can be downloaded")
     command.set_defaults(run=_list)
-    command = commands.add_parser("download", help="fetch a public dataset into MGC_DATA; goes on where it broke off")
+    command = commands.add_parser(
+        "download", help="fetch a public dataset into the folder MGC_DATA; an interrupted download goes on"
+    )
     command.add_argument("name", metavar="NAME", help=f"one of {', '.join(SOURCES)}")
     command.set_defaults(run=_download)
     command = commands.add_parser("verify", help="check every file; exit code 1 if anything is wrong")
     command.add_argument("dataset", metavar="NAME|DIR")
     command.set_defaults(run=_verify)
-    command = commands.add_parser("info", help="genres, hours, rates, repetitions, and what each split would leak")
+    command = commands.add_parser(
+        "info", help="genres, hours, sampling rates, exact repetitions, and what each split would leak"
+    )
     command.add_argument("dataset", metavar="NAME|DIR")
     command.set_defaults(run=_info)
-    command = commands.add_parser("cache", help="show what is cached; prune what is unused")
-    command.add_argument("--prune", type=_days, metavar="DAYS", help="remove what was unused for so many days; 0: all")
+    command = commands.add_parser("cache", help="show what is cached, and delete what is not used")
+    command.add_argument(
+        "--prune", type=_days, metavar="DAYS", help="delete what was not used for so many days; 0 deletes everything"
+    )
     command.set_defaults(run=_cache)
     return parser
 
@@ -114,7 +122,7 @@ def _print_splits(splits: Iterable[info.SplitInfo]) -> None:
         if split.refused:
             rows.append((split.policy, "-", "-", "-", split.refused))
         elif split.leaky:
-            rows.append((split.policy, "*", "*", "*", "every track: its clips are on all sides"))
+            rows.append((split.policy, "*", "*", "*", "every track: its clips are in train, validation and test"))
         else:
             leaks = f"{split.of_train_artists} tracks of train's artists, {split.repeated} repetitions"
             rows.append((split.policy, *split.tracks, leaks))

@@ -110,7 +110,7 @@ def read(root: Path) -> Dataset:
 def _notes(root: Path, num_missing: int) -> Iterator[str]:
     """A line about each reason why tracks were left out."""
     if num_broken := sum((root / AUDIO / track_id[:3] / f"{track_id}.mp3").exists() for track_id in BROKEN):
-        yield f"{num_broken} {'file' if num_broken == 1 else 'files'} left out: known to hold no 30 s of audio"
+        yield f"{num_broken} {'file' if num_broken == 1 else 'files'} left out: known to hold less than 30 s of audio"
     if num_missing:
         yield f"{num_missing} tracks of {TABLE} left out: their files are missing or cannot be read"
 

@@ -53,7 +53,7 @@ SOURCE = Source(
 
 MINI_SOURCE = Source(
     name="gtzan_mini",
-    about="100 tracks of GTZAN, 10 per genre; to be split by track, some genres are by one artist",
+    about="100 tracks of GTZAN, 10 per genre; split them by track, since some genres have one artist only",
     terms=_TERMS,
     archives=(
         Archive(

@@ -109,7 +109,7 @@ def _check(recorded: Mapping[Path, str], path: Path) -> _Result:
     except OSError as error:
         return _Result(f"cannot be read: {error.strerror}")
     if digest != recorded[path]:
-        return _Result("is not as it was downloaded")
+        return _Result("has changed since it was downloaded")
     return _Result(None, digest)
 
 

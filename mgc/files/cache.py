@@ -28,7 +28,7 @@ PRUNED = ".pruned"
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
-_ELSEWHERE = "MGC_CACHE and MGC_DATA choose others"
+_ELSEWHERE = "set MGC_CACHE or MGC_DATA to another folder"
 
 
 def cache_dir() -> Path:

@@ -57,7 +57,7 @@ def check_shape(config: TrainingConfig, shape: ClipShape) -> None:
     except ClipTooShortError as error:
         shortest_s = math.ceil(1000 * seconds_of(error.frames, config, shape)) / 1000
         raise ConfigError(
-            f"clip_seconds must be >= {shortest_s:g} for {model.name} at {error.frames} frames or more, "
+            f"clip_seconds must be >= {shortest_s:g} for {model.name}, which needs at least {error.frames} frames, "
             f"got {config.clips.clip_seconds:g} ({shape.frames} frames)",
             "clip_seconds",
         ) from None

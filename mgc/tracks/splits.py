@@ -139,9 +139,11 @@ def _with_artists(dataset: Dataset) -> tuple[Sequence[Track], tuple[str, ...]]:
     """The tracks that `artist` can divide. If no track names its artist, every track counts as its own artist's."""
     named = [track for track in dataset.tracks if track.artist]
     if not named:
-        return dataset.tracks, (f"{dataset.name} names no artists: every track counts as an artist of its own",)
+        return dataset.tracks, (
+            f"{dataset.name} names no artists: every track counts as if it had an artist of its own",
+        )
     if unnamed := len(dataset.tracks) - len(named):
-        return named, (f"{unnamed} tracks without a known artist are left out of the split by artist",)
+        return named, (f"{unnamed} tracks without a known artist are in no part of the split by artist",)
     return named, ()
 
 
@@ -176,7 +178,7 @@ def _list(dataset: Dataset, config: DataConfig) -> Mapping[str, str]:
     if dataset.own_split and (config.split == "given" or dataset.precomputed):
         return dataset.own_split
     if config.split == "given":
-        raise ConfigError(f"{dataset.name} brings no split of its own: use --set data.split=artist", "split")
+        raise ConfigError(f"{dataset.name} has no split of its own: use --set data.split=artist", "split")
     listed = fault_filtered() if dataset.is_gtzan else {}
     own_ids = ((track.track_id, gtzan_id(track.track_id)) for track in dataset.tracks)
     parts = {track_id: listed[own_id] for track_id, own_id in own_ids if own_id and own_id in listed}

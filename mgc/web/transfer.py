@@ -176,7 +176,9 @@ def _resume(url: str, part: Path, most_bytes: int, progress: bool) -> bool:
             ):
                 if file.tell() + len(block) > most_bytes:
                     part.unlink()
-                    raise TransferError(f"{url}: sends more than {most_bytes / 1e6:,.0f} MB: it is another file")
+                    raise TransferError(
+                        f"{url}: sends more than {most_bytes / 1e6:,.0f} MB, so it is not the file that was asked for"
+                    )
                 file.write(block)
     return length is None or _size(part) == total
 

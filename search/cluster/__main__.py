@@ -22,20 +22,25 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def parser() -> Parser:
-    top = Parser(prog="python -m search.cluster", description="Clusters for studies.")
+    top = Parser(
+        prog="python -m search.cluster",
+        description="Prepare and check clusters, and look after studies that run on them.",
+    )
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
-    check = commands.add_parser("check", help="say what is wrong with a cluster's file")
+    check = commands.add_parser("check", help="check a cluster's file")
     check.add_argument("cluster", metavar="CLUSTER.yaml", type=Path)
     check.set_defaults(do=_check)
 
-    prepare = commands.add_parser("aws", help="make the bucket, security group and instance profiles of a file")
+    prepare = commands.add_parser(
+        "aws", help="make the bucket, security group and instance profiles that a cluster's file names"
+    )
     prepare.add_argument("cluster", metavar="CLUSTER.yaml", type=Path)
     prepare.add_argument("--bucket", required=True, help="where data, checkpoints, records and artifacts lie")
     prepare.add_argument("--ssh-from", required=True, metavar="RANGE", help="your own addresses: 198.51.100.7/32")
     prepare.set_defaults(do=_aws)
 
-    preflight = commands.add_parser("preflight", help="check every node of a cluster before a study does")
+    preflight = commands.add_parser("preflight", help="check that every node of a cluster can run a study")
     preflight.add_argument("--cluster", metavar="CLUSTER.yaml", type=Path, help="default: the cluster that runs here")
     preflight.add_argument("--data", metavar="NAME|DIR|FILE", help="dataset that every node must have")
     preflight.add_argument("--storage", metavar="s3://...|DIR", default=os.environ.get("MGC_STORAGE") or None)
@@ -43,11 +48,14 @@ def parser() -> Parser:
     preflight.add_argument("--out", help=argparse.SUPPRESS)  # every job gets one
     preflight.set_defaults(do=_preflight)
 
-    look = commands.add_parser("look", help="MLflow and Ray's dashboard of a cluster, on this machine until Ctrl-C")
+    look = commands.add_parser("look", help="show a cluster's MLflow and Ray dashboard on this machine, until Ctrl-C")
     look.add_argument("--cluster", metavar="CLUSTER.yaml", type=Path, required=True)
     look.set_defaults(do=_look)
 
-    for name, text in (("attach", "follow a study's log again"), ("stop", "end a study politely; it can go on later")):
+    for name, text in (
+        ("attach", "show the log of a study that runs on a cluster"),
+        ("stop", "stop a study; it can go on later"),
+    ):
         command = commands.add_parser(name, help=text)
         command.add_argument("job", metavar="JOB")
         where = command.add_mutually_exclusive_group(required=True)

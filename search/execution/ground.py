@@ -153,7 +153,7 @@ def _without_fixed_features(space: Space, dataset: Dataset) -> tuple[Space, tupl
     if reference:
         reference |= {key: param.value for key, param in fixed.items()}
     without_effect = ", ".join(param.name for param in asked if param.name not in facts)
-    note = f"{without_effect} left out: the features in {dataset.name} are computed already"
+    note = f"{without_effect} ignored: {dataset.name} holds features that were computed already"
     fixed_space = replace(space, params={**_without_features(space.params), **fixed}, reference=reference)
     return fixed_space, (note,) if without_effect else ()
 

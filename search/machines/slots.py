@@ -40,13 +40,16 @@ class Slots:
         return {"CPU": self.cpus_per_trial, **gpu}
 
     def __str__(self) -> str:
-        there = f"{self.nodes} node{'' if self.nodes == 1 else 's'}{', which may become' if self.is_growing else ','}"
-        on = f"{there} {self.cpus:g} CPUs, {self.gpus:g} GPUs"
-        each = f"{self.cpus_per_trial} CPU{'' if self.cpus_per_trial == 1 else 's'} each"
-        trials = f"{self.count} trial{'' if self.count == 1 else 's'}"
-        if self.gpus:
-            return f"{trials} at a time on {on}: {each}, {self.trials_per_gpu} share a GPU and its memory"
-        return f"{trials} at a time on {on}: {each}"
+        nodes = _counted(self.nodes, "node")
+        there = f"{nodes} and those that may be added, together with" if self.is_growing else f"{nodes} with"
+        gpus = f" and {_counted(self.gpus, 'GPU')}" if self.gpus else ""
+        share = f", {self.trials_per_gpu} share a GPU and its memory" if self.gpus else ""
+        each = f"{_counted(self.cpus_per_trial, 'CPU')} each{share}"
+        return f"{_counted(self.count, 'trial')} at a time on {there} {_counted(self.cpus, 'CPU')}{gpus}: {each}"
+
+
+def _counted(number: float, noun: str) -> str:
+    return f"{number:g} {noun}{'' if number == 1 else 's'}"
 
 
 @dataclass(frozen=True, kw_only=True)

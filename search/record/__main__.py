@@ -15,10 +15,10 @@ from search.record.record import NotBegunError, Record
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line. Returns its exit code: 0, or 2 where no study could be saved."""
-    parser = TextParser(prog="python -m search.record", description="Look after the records of studies.")
+    parser = TextParser(prog="python -m search.record", description="Repair the record of a study.")
     parser.add_argument("command", choices=["repair"], help="save what can be saved of a damaged record")
-    parser.add_argument("study", metavar="STUDY", help="its name")
-    parser.add_argument("--out", type=folder, default=Path("runs"), help="where studies are (default: %(default)s)")
+    parser.add_argument("study", metavar="STUDY", help="name of the study")
+    parser.add_argument("--out", type=folder, default=Path("runs"), help="folder of the studies (default: %(default)s)")
     options = parser.parse_args(arguments)
     return exit_code(lambda: _mend(options.out / options.study))
 

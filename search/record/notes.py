@@ -90,12 +90,13 @@ def first_rung_text(found: Mapping[str, Any], rungs: Sequence[int]) -> str:
     """What a FIRST_RUNG note says, in a sentence, of a study with these rungs.
 
     >>> first_rung_text({"epoch": 3, "agreement": 0.118}, (1, 3, 9))
-    'trials are judged from epoch 3 on: the ranks after epoch 1 say too little (rank correlation 0.12 with epoch 3)'
+    'trials are compared from epoch 3 on: their order after epoch 1 does not last (rank correlation 0.12 with epoch 3)'
     """
     agreement = f"rank correlation {found['agreement']:.2f} with epoch {rungs[1]}"
     if found["epoch"] == rungs[0]:
-        return f"trials are judged from epoch {rungs[0]} on: its ranks say enough ({agreement})"
-    return f"trials are judged from epoch {rungs[1]} on: the ranks after epoch {rungs[0]} say too little ({agreement})"
+        return f"trials are compared from epoch {rungs[0]} on: their order there lasts ({agreement})"
+    why = f"their order after epoch {rungs[0]} does not last ({agreement})"
+    return f"trials are compared from epoch {rungs[1]} on: {why}"
 
 
 def scores_on_test(test: Mapping[str, Any] | None) -> Mapping[int, Mapping[str, float]]:

@@ -113,7 +113,10 @@ def as_begun(record: Record, space: Space) -> tuple[Space, list[str]]:
     began = {"scheduler": "stop", **old}  # a record without a scheduler is of the time when there was only that one
     budget = space.budget.changed(**{key: began[key] for key in KEPT})
     changed = [key for key in KEPT if getattr(space.budget, key) != began[key]]
-    lines = [f"goes on with budget.{key} {began[key]}; the file has {getattr(space.budget, key)}" for key in changed]
+    lines = [
+        f"budget.{key} stays {began[key]} in this study; the file has {getattr(space.budget, key)} now"
+        for key in changed
+    ]
     return replace(space, budget=budget), lines
 
 
@@ -129,7 +132,8 @@ def check_space(record: Record, space: Space) -> list[str]:
     lines = difference(old, new)
     if refused := [line for line in lines if not _is_harmless(line.split(":")[0], old, new)]:
         raise ResumeError(
-            f"study {record.name} cannot go on with a space whose trials mean something else: {'; '.join(refused)}"
+            f"study {record.name} cannot go on with this space, whose trials could not be compared with those so far: "
+            f"{'; '.join(refused)}"
         )
     return lines
 

@@ -17,10 +17,12 @@ from search.tracking.registry import default_uri
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns its exit code."""
-    parser = TextParser(prog="python -m search.report", description="Write a study's report again.")
-    parser.add_argument("study", metavar="STUDY", help="its name")
-    parser.add_argument("--out", type=folder, default=Path("runs"), help="where studies are (default: %(default)s)")
-    parser.add_argument("--tracking-uri", help="MLflow's (default: $MLFLOW_TRACKING_URI, else OUT/mlflow.db)")
+    parser = TextParser(
+        prog="python -m search.report", description="Write the report of a study again, and print its answer."
+    )
+    parser.add_argument("study", metavar="STUDY", help="name of the study")
+    parser.add_argument("--out", type=folder, default=Path("runs"), help="folder of the studies (default: %(default)s)")
+    parser.add_argument("--tracking-uri", help="MLflow's address (default: $MLFLOW_TRACKING_URI, else OUT/mlflow.db)")
     options = parser.parse_args(arguments)
     return exit_code(lambda: _main(options))
 

@@ -21,7 +21,7 @@ def config(material: Material) -> Iterator[Section]:
     """Every param of the config that the answer is about, as YAML."""
     params = winner(material.record, material.confirmations)
     if params is not None:
-        remark = "All params, as a space file has them; copied into one, they are what it trains."
+        remark = "All of its params. Copied into a space file they train this config again."
         yield Section(title="The best config", remarks=(remark,), code=params_block(params))
 
 
@@ -69,7 +69,7 @@ def most_wrong(material: Material) -> Iterator[Section]:
     rows = [[track.track_id, track.genre, track.predicted, f"{track.probability:.3f}"] for track in tracks]
     columns = ["track", "genre", "predicted", "probability"]
     yield Section(
-        title="Most confidently wrong",
+        title="The most confident mistakes",
         remarks=("Spectrograms of whole tracks, low frequencies at the bottom.",) if shown else (),
         pictures=(_spectrograms(shown, pictures),) if shown else (),
         tables=(Table(name="wrong", columns=columns, rows=rows),) if rows else (),

@@ -28,6 +28,7 @@ from search.report.search_sections import course, importance, params, pareto
 from search.report.sections import confirmation, published, reproduce
 from search.results.confirmed import study_answer
 from search.tracking.sync import sync
+from search.words import moment
 
 MakeSections = Callable[[Material], Iterator[Section]]
 
@@ -72,7 +73,7 @@ def report_page(material: Material) -> Page:
     answer = study_answer(material.record, material.confirmations)
     states = states_text(material.trials, live=material.record.noted(OPEN))
     about = (
-        f"{header.description or header.space}. Study {name} of {header.created}: "
+        f"{header.description or header.space}. Study {name}, begun {moment(header.created)}: "
         f"{len(material.trials)} trials ({states or 'none'}), compared by {header.objectives} after the last epoch. "
         f"Dataset {header.dataset_label}, split {header.split}."
     )

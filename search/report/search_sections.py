@@ -67,7 +67,7 @@ def params(material: Material) -> Iterator[Section]:
     """Score against each param that varies, and the table of effective networks."""
     header = material.header
     remark = (
-        "A horizontal line is one effective network: all values under it build and train the same one, so trials on it "
+        "A horizontal line is one effective network: all values that it spans build the same network, so trials on it "
         f"are repeats with other seeds. From {FEWEST} repeats on, error bars are 95 % intervals over them. Hollow "
         "points were stopped or paused early and are not comparable with the others."
     )
@@ -117,7 +117,7 @@ def course(material: Material) -> Iterator[Section]:
     history = plots.png(plots.history(trials, header))
     curves = plots.png(plots.curves(trials, header, header.rungs))
     yield Section(
-        title="Course of the search",
+        title="How the search went",
         remarks=(saved(material), *_proposals(material), *_cost(material), *_rungs(material)),
         pictures=(
             Picture(name="history", data=history, text="scores in the order of trials"),
@@ -157,7 +157,7 @@ def _proposals(material: Material) -> tuple[str, ...]:
 
 def _cost(material: Material) -> tuple[str, ...]:
     cost = str(Cost(**material.record.noted(COST)))
-    return (f"The cluster's machines were paid for meanwhile: {cost}.",) if cost else ()
+    return (f"Meanwhile the cluster's machines cost {cost}.",) if cost else ()
 
 
 def _rungs(material: Material) -> tuple[str, ...]:

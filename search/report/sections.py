@@ -17,7 +17,7 @@ from search.report.page import Picture, Section, Table
 from search.results.commands import rerun_command
 from search.results.confirmed import VOTES, Confirmed, ConfirmedConfig
 from search.stats import FEWEST, verdict
-from search.words import brief, named, pairs
+from search.words import brief, moment, named, pairs
 
 ROWS_SHOWN = 40
 
@@ -31,8 +31,8 @@ def confirmation(material: Material) -> Iterator[Section]:
         plot = plots.png(plots.intervals(rows, f"test accuracy, split {split}"))
         about = (
             f"Trained on {confirmed.train_on} for the whole budget with seeds that the search had not used, then "
-            f"tested on {confirmed.num_tracks} tracks ({confirmed.opened}, split {split}). Intervals are at "
-            f"95 %: over seeds Student's t of the log odds (of fewer than {FEWEST} seeds the scores stand there, in "
+            f"tested on {confirmed.num_tracks} tracks ({moment(confirmed.opened)}, split {split}). Intervals are at "
+            f"95 %: over seeds Student's t of the log odds (with fewer than {FEWEST} seeds the scores themselves, in "
             "parentheses); over tracks a percentile bootstrap; of differences a bootstrap that draws tracks and seeds, "
             "paired in both (Owen 2007)."
         )
@@ -51,7 +51,7 @@ def opened_remark(material: Material) -> str:
     times = len(material.openings)
     if not times:
         return "The test part has not been opened: every figure on this page is of the validation part."
-    when = "; ".join(f"{each['when']} by {each['study']}" for each in material.openings)
+    when = "; ".join(f"{moment(each['when'])} by {each['study']}" for each in material.openings)
     return f"The test part was opened {times} time{'s' * (times > 1)} for this study: {when}."
 
 

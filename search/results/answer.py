@@ -119,7 +119,7 @@ def _repeats_phrase(network: Network) -> str:
 def _noise_sentence(record: Record, groups: Sequence[Network], interval: Interval | None) -> str:
     """What the search can say of noise: how many other networks lie within the interval of the best."""
     command = confirm_command(record.folder, tracking_uri=record.noted(TRACKING_URI))
-    confirm = f"`{command}` retrains the best over seeds and opens the test part"
+    confirm = f"`{command}` trains the best again with new seeds and measures it on the test part"
     others = groups[1:]
     if not others:
         return f"It is the only network that was trained to the end, so there is nothing to compare it with; {confirm}."
@@ -129,7 +129,7 @@ def _noise_sentence(record: Record, groups: Sequence[Network], interval: Interva
     within = sum(network.scores[0] >= interval.low for network in others)
     if within:
         lie = _lie(within, len(others))
-        return f"{lie} within that interval: no difference that this search could show at 95 %; {confirm}."
+        return f"{lie} within that interval: this search shows no difference at 95 %; {confirm}."
     lie = _lie(len(others), len(others))
     return f"{lie} below that interval, but the best of many owes some of its score to chance; {confirm}."
 

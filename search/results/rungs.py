@@ -40,15 +40,16 @@ class RungAgreement:
         """A sentence without its end.
 
         >>> str(RungAgreement(rung=1, later=3, num_trials=9, correlation=0.8))
-        'the ranks after epoch 1 agree with those after 3: rank correlation 0.80 over the 9 trials that came there'
+        'the order of trials after epoch 1 agrees with that after 3: rank correlation 0.80 over the 9 trials \
+that reached it'
         """
-        measured = f"rank correlation {self.correlation:.2f} over the {self.num_trials} trials that came there"
+        measured = f"rank correlation {self.correlation:.2f} over the {self.num_trials} trials that reached it"
         if self.is_chance:
             return (
-                f"the ranks after epoch {self.rung} say no more than chance about those after {self.later}: "
-                f"{measured}, which are mostly the best of epoch {self.rung}"
+                f"the order of trials after epoch {self.rung} says no more than chance about that after {self.later}: "
+                f"{measured}, mostly the best of epoch {self.rung}"
             )
-        return f"the ranks after epoch {self.rung} agree with those after {self.later}: {measured}"
+        return f"the order of trials after epoch {self.rung} agrees with that after {self.later}: {measured}"
 
 
 def rung_agreement(header: StudyHeader, trials: Sequence[TrialRecord]) -> RungAgreement | None:

@@ -13,8 +13,8 @@ from search.space.schema import space_schema
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = Parser(prog="python -m search.space", description="What a space file may hold.")
-    parser.add_argument("--schema", action="store_true", required=True, help="print the JSON Schema of space files")
+    parser = Parser(prog="python -m search.space", description="Print the JSON Schema of space files, for editors.")
+    parser.add_argument("--schema", action="store_true", required=True, help="print it")
     add_option(parser)
     options = parser.parse_args(arguments)
     return exit_code(lambda: _main(options))

@@ -75,8 +75,8 @@ def _catch_up(folder: Path, storage: Folder, line: bytes) -> bool:
     if not stored.startswith(own) and not own.startswith(stored):
         Record.open(folder)  # raises where it is damaged, which the command of that error mends
         raise StorageError(
-            f"study {folder.name} went on in two ways, in {folder} and on {storage.address}; move one of them away, "
-            "and the other goes on",
+            f"study {folder.name} was continued in two places, in {folder} and on {storage.address}; move one of them "
+            "away, and the other goes on",
             "storage",
         )
     content = max(own, stored, key=len) + line
@@ -84,7 +84,9 @@ def _catch_up(folder: Path, storage: Folder, line: bytes) -> bool:
         return False
     write_whole(folder / JOURNAL, content)
     if len(stored) > len(own):
-        _log.warning("study %s went on elsewhere; its record is brought back from %s", folder.name, storage.address)
+        _log.warning(
+            "another machine has continued study %s; its newer record is taken from %s", folder.name, storage.address
+        )
     return True
 
 
@@ -173,7 +175,9 @@ class Copier:
             self._after_copy()
             self._is_away = False
         except _WentOnError:
-            self._say("the study on %s went on without this machine, and is not copied", self._storage.address)
+            self._say(
+                "another machine continues the study on %s, so this one copies nothing there", self._storage.address
+            )
             self._renew_lease()
         except OSError as error:
             self._say("the record could not be copied to %s: %s", self._storage.address, error_text(error))
@@ -213,7 +217,7 @@ def _copy_all(record: Record, storage: Folder) -> None:
         _Copy(record, storage).update()
         _copy_results(record, storage)
     except _WentOnError:
-        _log.warning("not copied: the study on %s went on without this machine", storage.address)
+        _log.warning("not copied: another machine has continued the study on %s", storage.address)
     except OSError as error:
         _log.warning("the copy on %s is not complete: %s", storage.address, error_text(error))
 

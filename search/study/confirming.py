@@ -80,7 +80,7 @@ def _bring_back(storage: str | None, out: Path, *names: str) -> list[str]:
     address = storage_address(storage)
     Folder(address).check()
     studies = [study for name in names for study in restore_studies(address, out, space=name, name=name)]
-    return [f"brought back from {storage}: {', '.join(studies)}"] if studies else []
+    return [f"taken from {storage}: {', '.join(studies)}"] if studies else []
 
 
 def _check_test_part(ground: Ground) -> None:

@@ -47,7 +47,7 @@ def rerun(out: Path, which: str) -> bool:
     check_data(record, {"dataset": dataset.digest, "split": make_split(dataset, config.data).digest})
     clips = open_clips(config, device=device, parts=spec.clip_parts, train_on=spec.train_on)
     for note in possible_causes(record, trial, device):
-        print(f"unlike then: {note}")
+        print(f"not as it was: {note}")
     identical, metrics = 0, record.header.objectives.metrics
     for then, now in zip(trial.epochs, _epochs(Training(config, clips, device), metrics), strict=False):
         differences = _score_differences(then, now)

@@ -92,7 +92,7 @@ def run_study(space: Space, options: SearchOptions) -> Outcome:
             leave_texts(folder)
             header = new_header(space, folder.name, trials_given=options.trials_given, storage=place)
             record = Record.create(folder, header)
-            remarks += [f"nothing to resume: {folder.name} begins"] if options.resume else []
+            remarks += [f"no study to resume: {folder.name} begins"] if options.resume else []
         if not is_over(record):
             drive(Search(space, options), record, lease, uri, options, remarks)
     return _outcome(record, uri)
@@ -107,7 +107,7 @@ def _restore_studies(storage: str, out: Path, space: Space, options: SearchOptio
     """Take from the storage what another machine began. Returns remarks about that."""
     Folder(storage).check()
     names = restore_studies(storage, out, space=space.name, name=options.name)
-    return [f"brought back from {storage}: {', '.join(names)}"] if names and options.resume else []
+    return [f"taken from {storage}: {', '.join(names)}"] if names and options.resume else []
 
 
 def _outcome(record: Record, uri: str) -> Outcome:
@@ -206,4 +206,4 @@ class Search:
         if files:
             size_mb = checkpoints.size_bytes(run.record) / 1e6
             names = numbered(sorted(files), limit=len(files))
-            run.display.line(f"kept the weights of {names}, the best ({size_mb:.1f} MB)")
+            run.display.line(f"the weights of the best trials are kept: {names} ({size_mb:.1f} MB)")

@@ -34,7 +34,7 @@ def train(run: Run, *, is_own: bool) -> str | None:
     ground = _opened(run)
     share = slots(ground.space.resources)
     estimate = estimate_lines(ground, share, plan.configs(ground), budget=plan.budget, trials=record.header.trials)
-    for line in (*estimate, f"disk: {plan.kept_text} are kept"):
+    for line in (*estimate, f"disk: the {plan.kept_text} are kept"):
         display.line(line)
     meter = Meter(record, rates, run.options.limits, display.line)
 

@@ -213,7 +213,7 @@ def show_summary(
         if remark:
             console.print(Text(remark), soft_wrap=True)
     for best in ranked(trials, header.objectives)[:1]:
-        for text in ("its params, for a space file:", *params_lines(best.params, console.width)):
+        for text in ("the params of the best, to copy into a space file:", *params_lines(best.params, console.width)):
             console.print(Text(text), soft_wrap=True)
     if groups := networks(trials, header.objectives):
         console.print()
@@ -243,7 +243,7 @@ def _result(name: str, header: StudyHeader, trials: Sequence[TrialRecord], secon
             )
         )
     if outside := [trial.number for trial in trials if not objectives.is_feasible(trial.last)]:
-        lines.append(Text(f"infeasible: {numbered(outside)} ({objectives.constraints_text} is not kept)"))
+        lines.append(Text(f"infeasible: {numbered(outside)} (constraints: {objectives.constraints_text})"))
     return lines if ranked(trials, objectives) else [*lines, _no_best_line(objectives, trials)]
 
 

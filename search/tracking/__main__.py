@@ -27,17 +27,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def parser() -> TextParser:
-    top = TextParser(prog="python -m search.tracking", description="MLflow's copy of the studies.")
+    top = TextParser(prog="python -m search.tracking", description="Send studies to MLflow, or show its pages.")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     send = commands.add_parser("sync", help="send what MLflow lacks of a study")
-    send.add_argument("study", metavar="STUDY", help="its name")
+    send.add_argument("study", metavar="STUDY", help="name of the study")
     send.set_defaults(do=_sync)
-    show = commands.add_parser("ui", help="show MLflow's pages of the studies until Ctrl-C")
+    show = commands.add_parser("ui", help="show MLflow's pages on this machine, until Ctrl-C")
     show.add_argument("--port", type=int, default=PORT, help="the first port that is tried (default: %(default)s)")
     show.set_defaults(do=_ui)
     for command in (send, show):
         command.add_argument(
-            "--out", type=folder, default=Path("runs"), help="where studies are (default: %(default)s)"
+            "--out", type=folder, default=Path("runs"), help="folder of the studies (default: %(default)s)"
         )
         command.add_argument("--tracking-uri", help="default: $MLFLOW_TRACKING_URI, else sqlite:///OUT/mlflow.db")
     return top

@@ -229,5 +229,5 @@ def test_a_numeric_range_and_the_sampler_may_change_and_nothing_else(tmp_path, c
         return
     with pytest.raises(ResumeError) as error:
         check_space(record, space)
-    start = "study se_ratio-001 cannot go on with a space whose trials mean something else: "
+    start = "study se_ratio-001 cannot go on with this space, whose trials could not be compared with those so far: "
     assert str(error.value).startswith(start + refused) and "\n" not in str(error.value)

@@ -99,7 +99,7 @@ def test_the_page_answers_with_split_interval_and_caution(record):
     assert "The best of 5 trials is r = 31 (trial 1): val_accuracy 0.800 [0." in text
     assert "synthetic, split artist" in text
     assert '<p class="red">synthetic music: no result about real genres</p>' in text
-    assert "no difference that this search could show at 95 %" in text
+    assert "this search shows no difference at 95 %" in text
     assert "The test part has not been opened" in text
 
 
@@ -176,7 +176,8 @@ def test_the_course_says_how_long_params_were_chosen_and_what_the_first_rung_tol
     [section] = course(Material(Record.open(record.folder)))
     assert section.remarks[1] == "Choosing params took 2 s in all, 0.2 s at most (trial 0)."
     assert section.remarks[-1] == (
-        "The ranks after epoch 1 agree with those after 3: rank correlation 1.00 over the 8 trials that came there."
+        "The order of trials after epoch 1 agrees with that after 3: rank correlation 1.00 over the 8 trials that "
+        "reached it."
     )
 
 

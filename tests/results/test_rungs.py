@@ -35,8 +35,8 @@ def test_the_ranks_of_the_first_rung_are_compared_with_those_of_the_trials_that_
 
 def test_a_first_rung_that_ranks_no_better_than_chance_is_said_with_what_was_compared(record):
     assert rung_warning(record, study(record, ORDERS["chance"])) == (
-        "the ranks after epoch 1 say no more than chance about those after 3: rank correlation -0.10 over the 8 "
-        "trials that came there, which are mostly the best of epoch 1"
+        "the order of trials after epoch 1 says no more than chance about that after 3: rank correlation -0.10 over "
+        "the 8 trials that reached it, mostly the best of epoch 1"
     )
 
 

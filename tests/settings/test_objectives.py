@@ -109,7 +109,7 @@ def test_a_study_of_trials_outside_the_limits_has_no_best(study, capsys):
     )
     show_summary(record, seconds=1, tracking="x", following="y")
     shown = capsys.readouterr().out
-    assert "infeasible: trials 0, 1 (num_weights <= 10 and val_accuracy >= 0.5 is not kept)" in shown
+    assert "infeasible: trials 0, 1 (constraints: num_weights <= 10 and val_accuracy >= 0.5)" in shown
     assert "no complete trial keeps num_weights <= 10 and val_accuracy >= 0.5: there is no best one" in shown
 
 

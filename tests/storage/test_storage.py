@@ -333,7 +333,9 @@ def test_a_driver_begins_with_what_the_storage_has_beyond_its_own_record(storage
     copy_study(other)
     with only_driver(record.folder, address):
         assert [trial.state for trial in Record.open(record.folder).trials()] == ["complete"]
-    assert caplog.messages == [f"study se_ratio-001 went on elsewhere; its record is brought back from {address}"]
+    assert caplog.messages == [
+        f"another machine has continued study se_ratio-001; its newer record is taken from {address}"
+    ]
     add_trial(Record.open(record.folder), "complete", [0.6])
     with only_driver(record.folder, address):  # ahead of the storage, as after a storage that was away
         assert len(Record.open(record.folder).trials()) == 2

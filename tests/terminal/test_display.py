@@ -276,7 +276,7 @@ def test_the_best_params_can_be_copied_from_the_terminal_into_a_space_file(recor
     params = {"channels": [32, 64, 128, 256, 128], "lr": 1e-05, "picture": None, "pools": [[2, 2], [2, 1]]}
     add_trial(record, "complete", [0.6], r=31.428371239, params=params)
     lines = summary(record).splitlines()
-    start = lines.index("its params, for a space file:") + 1
+    start = lines.index("the params of the best, to copy into a space file:") + 1
     end = lines.index("", start)
     (tmp_path / "copied.yaml").write_text("\n".join(lines[start:end]))
     assert read_file(tmp_path / "copied.yaml").values == {"params": dict(record.trial(0).params)}
@@ -314,7 +314,7 @@ def test_the_summary_says_how_long_params_were_chosen_and_that_a_first_rung_told
         record.end(number, ended("complete"), values=[0.6 + last / 100])
     lines = summary(record).splitlines()
     assert "choosing params took 7 s in all, 2 s at most (trial 7)" in lines
-    assert any(line.startswith("the ranks after epoch 1 say no more than chance about those after 3") for line in lines)
+    assert any(line.startswith("the order of trials after epoch 1 says no more than chance about") for line in lines)
     assert "say no more than chance" in " ".join(shown(record, warning="the ranks say no more than chance").split())
 
 

@@ -215,8 +215,12 @@ def test_a_short_track_ends_in_silence_and_a_shorter_one_is_left_out(tmp_path: P
     for modality in ("spectrogram", "raw"):
         config = tiny_config(folder, modality=modality)
         clips = open_clips(config, parts=("train", "validation", "test"), progress=False)
-        assert any(note.startswith("left out, shorter than half a clip: 2 tracks (") for note in clips.notes)
-        assert any(note.startswith("shorter than a clip, followed by silence: 12 tracks (") for note in clips.notes)
+        assert any(
+            note.startswith("left out because they are shorter than half a clip: 2 tracks (") for note in clips.notes
+        )
+        assert any(
+            note.startswith("shorter than a clip and filled up with silence: 12 tracks (") for note in clips.notes
+        )
         x, _, track_B = only_batch(clips)
         for index, track_id in enumerate(clips.track_ids("train")):
             y_S = waveform_of(config, track_id)

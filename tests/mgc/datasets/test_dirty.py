@@ -233,8 +233,11 @@ def test_a_training_on_everything_at_once_is_finite_and_tells_what_it_left_out(d
         "2 files left out: cannot be read (first 'low/dangling.wav')",
         "1 file left out: empty (first 'low/zero bytes.wav')",
     )
-    assert any(note.startswith(f"left out, undecodable: {refused} of ") for note in clips.notes)
-    assert any(note.startswith("left out, shorter than half a clip: 1 track (low/short)") for note in clips.notes)
+    assert any(re.match(rf"{refused} of \d+ tracks are left out: they cannot be decoded", note) for note in clips.notes)
+    assert any(
+        note.startswith("left out because they are shorter than half a clip: 1 track (low/short)")
+        for note in clips.notes
+    )
     ids = {track_id for part in ("train", "validation", "test") for track_id in clips.track_ids(part)}
     assert len(ids) == 12 + len(HEARD) + 2
     assert "Warning" not in capfd.readouterr().err.replace("Warning: Xing stream size off", "")
@@ -461,7 +464,7 @@ def test_info_tells_what_the_splits_hold_and_leak(audio_folder: Path, capsys: py
         line.startswith("artist - - - data.split 'artist' needs >= 3 artists per genre; high has 2") for line in lines
     )
     assert any("tracks of train's artists, 0 repetitions" in line for line in lines if line.startswith("track "))
-    assert "clip * * * every track: its clips are on all sides" in lines
+    assert "clip * * * every track: its clips are in train, validation and test" in lines
 
 
 # --- many files -------------------------------------------------------------------------------------------------------

@@ -73,7 +73,7 @@ def test_reads_the_small_subset_with_genres_artists_and_split(tree: Path) -> Non
     assert (first.track_id, first.genre, first.artist) == ("000002", "Folk", "fma-4")
     assert first.path == tree / "fma_small" / "000" / "000002.mp3"
     assert {track.track_id for track in dataset.tracks} == {f"{2 + 131 * number:06d}" for number in range(10)}
-    assert dataset.notes == ("1 file left out: known to hold no 30 s of audio",)
+    assert dataset.notes == ("1 file left out: known to hold less than 30 s of audio",)
 
 
 def test_its_files_are_mp3_that_decode_to_their_tones(tree: Path) -> None:

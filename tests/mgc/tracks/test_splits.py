@@ -83,7 +83,7 @@ def test_gtzans_tracks_without_an_artist_are_left_out_with_a_note() -> None:
     dataset = gtzan_table()
     split = split_of(dataset)
     assert len(split.parts) == 948
-    assert split.notes == ("52 tracks without a known artist are left out of the split by artist",)
+    assert split.notes == ("52 tracks without a known artist are in no part of the split by artist",)
     unknown = next(track.track_id for track in dataset.tracks if track.artist is None)
     assert split.assign(unknown, 3) == [None, None, None]
 
@@ -92,7 +92,7 @@ def test_without_any_artist_every_track_is_its_own_and_the_split_says_so() -> No
     dataset = dataset_with({"a": [0] * 10, "b": [0] * 10})
     split = split_of(dataset, ratios=(60, 10, 30))
     assert Counter(split.parts.values()) == {"train": 12, "validation": 2, "test": 6}
-    assert split.notes == ("made up names no artists: every track counts as an artist of its own",)
+    assert split.notes == ("made up names no artists: every track counts as if it had an artist of its own",)
 
 
 def test_an_artist_of_two_genres_stays_on_one_side() -> None:
@@ -246,7 +246,7 @@ def test_a_own_split_is_kept_and_takes_validation_from_train_where_it_has_none()
 
 
 def test_a_dataset_without_a_split_of_its_own_has_none_to_give() -> None:
-    with pytest.raises(ConfigError, match=r"^made up brings no split of its own: use --set data\.split=artist$"):
+    with pytest.raises(ConfigError, match=r"^made up has no split of its own: use --set data\.split=artist$"):
         split_of(dataset_with({"a": [1] * 5, "b": [1] * 5}), split="given")
 
 

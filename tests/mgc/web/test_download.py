@@ -352,7 +352,7 @@ def test_what_changed_since_the_download_is_found_by_its_checksum(server: Server
     (root / "a" / "a.00000.wav").write_bytes(content)
     (root / "b" / "b.00001.wav").unlink()
     assert [(fault.file, fault.what) for fault in verify("little", progress=False).faults] == [
-        ("a/a.00000.wav", "is not as it was downloaded"),
+        ("a/a.00000.wav", "has changed since it was downloaded"),
         ("b/b.00001.wav", "cannot be read: No such file or directory"),
     ]
     assert (root / CHECKSUMS).is_file()
