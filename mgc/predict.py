@@ -82,7 +82,8 @@ def newest_model(runs: Path = Path("runs")) -> Path:
     """
     configs = sorted(runs.glob(f"*/model/{CONFIG}"), key=lambda path: path.stat().st_mtime, reverse=True)
     if not configs:
-        raise ConfigError(f"no model under {runs}/*/model: train one (python -m mgc.train), or give --model FOLDER")
+        train = "python -m mgc.train --model se_cnn --data FOLDER"
+        raise ConfigError(f"no model under {runs}/*/model: train one ({train}), or give --model FOLDER")
     for config in configs:
         if not _knows_synthetic_music_alone(config):
             return config.parent

@@ -91,7 +91,7 @@ def _verify(options: argparse.Namespace) -> int:
     if verdict.faults:
         _print_table([("file", "what is wrong"), *((fault.file, fault.what) for fault in verdict.faults)])
     for fact, ids in verdict.remarks.items():
-        print(f"{len(ids)} {'track' if len(ids) == 1 else 'tracks'} {fact}:")
+        print(f"{_counted(len(ids), 'track')} {fact}:")
         print(textwrap.fill(", ".join(ids), 116, initial_indent="  ", subsequent_indent="  "))
     print(f"{verdict.num_files} files checked{compared}: {len(verdict.faults) or 'no'} faults")
     return 1 if verdict.faults else 0
@@ -112,11 +112,11 @@ def _info(options: argparse.Namespace) -> int:
         print(f"{count} x {form}")
     for ids in info.repetitions(dataset):
         print(f"exact repetitions: {', '.join(ids)}")
-    _print_splits(info.splits(dataset))
+    _print_splits(info.splits(dataset), names_artists=artists > 0)
     return 0
 
 
-def _print_splits(splits: Iterable[info.SplitInfo]) -> None:
+def _print_splits(splits: Iterable[info.SplitInfo], *, names_artists: bool) -> None:
     rows: list[Sequence[object]] = [("split", "train", "validation", "test", "leaks into test")]
     for split in splits:
         if split.refused:
@@ -124,9 +124,14 @@ def _print_splits(splits: Iterable[info.SplitInfo]) -> None:
         elif split.leaky:
             rows.append((split.policy, "*", "*", "*", "every track: its clips are in train, validation and test"))
         else:
-            leaks = f"{split.of_train_artists} tracks of train's artists, {split.repeated} repetitions"
+            by_artists = f"{_counted(split.of_train_artists, 'track')} of train's artists"
+            leaks = f"{by_artists if names_artists else 'artists unknown'}, {_counted(split.repeated, 'repetition')}"
             rows.append((split.policy, *split.tracks, leaks))
     _print_table(rows)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _cache(options: argparse.Namespace) -> int:

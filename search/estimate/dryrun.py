@@ -28,16 +28,20 @@ def dry_run(space: Space) -> None:
     ground = prepare(space, device=best_device(), make=False)
     print(describe(space))
     print(f"networks: {count_networks(ground)}")
-    print(f"data: {len(ground.dataset.tracks)} tracks of {ground.dataset.name}, split {ground.split.label}")
-    for note in ground.dataset.notes:
-        print(f"  {note}")
     for line in (
+        *data_lines(ground),
         *sample_lines(ground),
         *estimate_lines(ground, _slots(space), ground.configs(), budget=space.budget, trials=space.num_trials),
     ):
         print(line)
     if space.resources.trials_per_gpu == "auto":
         print("trials_per_gpu auto: decided when the study starts, on a card (here counted as 1)")
+
+
+def data_lines(ground: Ground) -> Iterator[str]:
+    yield f"data: {len(ground.dataset.tracks)} tracks of {ground.dataset.name}, split {ground.split.label}"
+    for note in (*ground.dataset.notes, *ground.split.notes):
+        yield f"  {note}"
 
 
 def sample_lines(ground: Ground) -> Iterator[str]:

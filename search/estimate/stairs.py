@@ -36,11 +36,11 @@ def count_networks(ground: Ground) -> str:
     """The number of effective networks, for people: `125`, or why it is not a number.
 
     A real param that the network rounds (the SE ratio) makes a staircase, whose steps are counted. Any other makes
-    endlessly many.
+    infinitely many.
     """
     stairs = [(name, param.domain) for name, param in ground.space.varying.items() if isinstance(param.domain, Float)]
     if any(name not in _rounded(ground.space) for name, _ in stairs) or len(stairs) > 1:
-        return "endlessly many"
+        return "infinitely many"
     listed = list(islice(_listed(ground.space), MAX_COMBINATIONS + 1))
     if len(listed) > MAX_COMBINATIONS:
         return f"more than {MAX_COMBINATIONS}"

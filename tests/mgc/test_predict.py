@@ -226,7 +226,8 @@ def test_by_default_it_is_the_newest_under_runs(
     path = song(tmp_path / "x.wav", 1.0)
     status, _, err = run(capsys, path)
     assert status == 2
-    assert err == ["error: no model under runs/*/model: train one (python -m mgc.train), or give --model FOLDER"]
+    train = "python -m mgc.train --model se_cnn --data FOLDER"
+    assert err == [f"error: no model under runs/*/model: train one ({train}), or give --model FOLDER"]
     for age, name in enumerate(("new", "old", "older")):
         config = save_model(tmp_path / "runs" / name / "model", training) / "config.json"
         os.utime(config, (2e9 - age, 2e9 - age))

@@ -463,8 +463,15 @@ def test_info_tells_what_the_splits_hold_and_leak(audio_folder: Path, capsys: py
     assert any(
         line.startswith("artist - - - data.split 'artist' needs >= 3 artists per genre; high has 2") for line in lines
     )
-    assert any("tracks of train's artists, 0 repetitions" in line for line in lines if line.startswith("track "))
+    assert any("1 track of train's artists, 0 repetitions" in line for line in lines if line.startswith("track "))
     assert "clip * * * every track: its clips are in train, validation and test" in lines
+
+
+def test_info_claims_nothing_of_artists_whom_nobody_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["info", str(write_tracks(tmp_path / "music", [1.0] * 4))]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    leaks = {row[0]: " ".join(row[4:]) for row in rows if row and row[0] in ("artist", "track")}
+    assert leaks == {"artist": "artists unknown, 0 repetitions", "track": "artists unknown, 0 repetitions"}
 
 
 # --- many files -------------------------------------------------------------------------------------------------------
