@@ -86,11 +86,11 @@ def _best(record: Record) -> tuple[str, Interval | None]:
 
 
 def state_of(record: Record) -> str:
-    """How a study stands: `finished`, `running`, `killed` (no driver runs it, though none ended it), `stopped`."""
+    """How a study stands: `finished`, `running`, `stopped` politely, or `interrupted` (by a kill or an error)."""
     if is_locked(record.folder):
         return "running"
     if record.noted(OPEN):
-        return "killed"
+        return "interrupted"
     return "finished" if is_finished(record) else "stopped"
 
 

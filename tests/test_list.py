@@ -39,7 +39,7 @@ def test_every_study_has_a_line_with_its_data_its_best_and_how_it_stands(out, ca
     assert lines == [
         "a-001 synthetic clip (leaky) val_accuracy 0.750 [0.250, 1.000] finished 1/1 2026-01-03",
         "b-001 gtzan artist stopped 1/4 2026-01-02",
-        "c-001 synthetic artist killed 0/4 2026-01-01",
+        "c-001 synthetic artist interrupted 0/4 2026-01-01",
     ]
     with locked(out / "c-001"):
         assert main(["--out", str(out)]) == 0

@@ -19,7 +19,7 @@ from mgc.files import buckets
 from mgc.files.paths import expanded
 from mgc.tracks.dataset import Dataset, DatasetError, data_dir
 from mgc.web.sources import Source
-from mgc.words.errors import nearest
+from mgc.words.errors import close_to, nearest
 
 
 class Opener(Protocol):
@@ -101,9 +101,17 @@ def _path(spec: str) -> Path:
         raise _no_format(spec)
     raise DatasetError(
         f"no dataset {spec!r}: neither a folder, an .npz file, nor a name under {data_dir()}"
-        f"{nearest(spec, {*BUILT_IN, *names_here()})}",
+        f"{close_to(Path(spec).name, _folders_beside(spec)) or nearest(spec, {*BUILT_IN, *names_here()})}",
         "dataset",
     )
+
+
+def _folders_beside(spec: str) -> list[str]:
+    """The names of the folders where this one was looked for; none where nobody may look."""
+    try:
+        return sorted(path.name for path in expanded(spec).parent.iterdir() if path.is_dir())
+    except OSError:
+        return []
 
 
 def source(name: str) -> Source:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from mgc.files.whole import write_whole
 from mgc.words.errors import ConfigError, one_line
+from mgc.words.redact import redacted_word
 from search.record.faults import note_fault
 from search.record.files import MODEL, PAGE, REPORT
 from search.record.journal import locked
@@ -26,6 +27,7 @@ from search.report.model_sections import best, config, most_wrong
 from search.report.page import Page, Section
 from search.report.search_sections import course, importance, params, pareto
 from search.report.sections import confirmation, published, reproduce
+from search.results.commands import sync_command
 from search.results.confirmed import study_answer
 from search.tracking.sync import sync
 from search.words import moment
@@ -107,4 +109,5 @@ def send(study: Path, uri: str) -> None:
         print(f"not sent to MLflow: {error}", file=sys.stderr)
         return
     if unsent:
-        print(f"not sent to MLflow completely: {unsent} runs", file=sys.stderr)
+        command = sync_command(study, tracking_uri=redacted_word(uri))
+        print(f"MLflow lacks {unsent} runs; send them: {command}", file=sys.stderr)

@@ -466,3 +466,8 @@ def test_real_gtzan_features_bring_the_published_split_and_with_the_users_word_t
     assert len(make_split(dataset, DataConfig(split="fault_filtered")).parts) == 929
     published = gtzan_lists.fault_filtered()
     assert dataset.own_split == {t.track_id: published[str(gtzan_lists.gtzan_id(t.track_id))] for t in dataset.tracks}
+
+
+def test_for_a_misspelled_folder_its_neighbor_is_proposed(audio_folder: Path) -> None:
+    with pytest.raises(DatasetError, match=r" \(did you mean 'little'\?\)$"):
+        open_dataset(str(audio_folder.with_name("litle")))
