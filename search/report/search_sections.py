@@ -140,8 +140,9 @@ def saved(material: Material) -> str:
     if not saved_s:
         return f"{training} for {done} epochs; early stopping saved nothing."
     return (
-        f"{training} for {done} of {full} epochs: early stopping saved {full - done} epochs "
-        f"({(full - done) / full:.0%}), about {duration(saved_s)} at the speed of the trials that were cut short."
+        f"{training} for {done} of {full} epochs: early stopping saved {full - done} epochs ("
+        f"{100 * (full - done) / full:.0f} %), about {duration(saved_s)} at the speed of the trials that were cut "
+        "short."
     )
 
 
@@ -164,7 +165,8 @@ def _rungs(material: Material) -> tuple[str, ...]:
     rungs, found = material.header.rungs, material.record.noted(FIRST_RUNG)
     if not rungs:
         return ("Every trial had the same budget.",)
-    where = f"ASHA's rungs are after epochs {', '.join(map(str, rungs))}."
+    places = ", ".join(map(str, rungs))
+    where = f"ASHA's rung is after epoch {places}." if len(rungs) == 1 else f"ASHA's rungs are after epochs {places}."
     said = rung_agreement(material.header, material.trials) if found is None else first_rung_text(found, rungs)
     return (where,) if said is None else (where, f"{str(said).capitalize()}.")
 

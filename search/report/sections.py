@@ -124,8 +124,9 @@ def reproduce(material: Material) -> Iterator[Section]:
     remarks = (
         f"Commit {header.commit or 'unknown (no git)'}; digests: {digests or 'unknown'}; {versions}; precision "
         f"{header.precision}.",
-        f"The study itself: `{header.command or 'started from Python'}`. A row's command trains that trial "
-        "again, alone and for as many epochs; on the same kind of machine its scores are the same.",
+        f"The study itself {f'was started by `{header.command}`' if header.command else 'was started from Python'}. "
+        "A row's command trains that trial again, alone and for as many epochs; on the same kind of machine its scores "
+        "are the same.",
     )
     columns = ["trial", "state", *metrics, "epochs", "seed", "params", "command"]
     rows = [_trial_row(material, trial) for trial in material.trials]

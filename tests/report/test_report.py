@@ -164,7 +164,7 @@ def test_the_best_config_can_be_copied_from_the_page_into_a_space_file(record, t
 def test_what_stopping_saved_is_counted(record):
     full(record)
     text, _ = page_of(record)
-    assert "for 10 of 12 epochs: early stopping saved 2 epochs (17%), about 2 s" in text
+    assert "for 10 of 12 epochs: early stopping saved 2 epochs (17 %), about 2 s" in text
 
 
 def test_the_course_says_how_long_params_were_chosen_and_what_the_first_rung_told(record, monkeypatch):
