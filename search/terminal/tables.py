@@ -42,11 +42,13 @@ PROPOSAL_S = "proposal_seconds"
 
 
 def headline(
-    name: str, header: StudyHeader, trials: Sequence[TrialRecord], left_s: float | None, cost: str = ""
+    name: str, header: StudyHeader, trials: Sequence[TrialRecord], left_s: float | None, cost: str = "", *, width: int
 ) -> Text:
-    """`study r-001: 23 of 50 trials, 14 stopped, 1 failed, best 0.713 (trial 7, r = 31.4), about 2 min left, $0.12`."""
+    """`study r-001: 23 of 50 trials, 14 stopped, 1 failed, best 0.713 (trial 7, r = 31.4), about 2 min left, $0.12`, in
+    lines that end at commas.
+    """
     num_in = counts(trials)
-    parts = [f"{len(trials) - num_in['running']} of {header.trials} trials"]
+    parts = [f"study {name}: {len(trials) - num_in['running']} of {header.trials} trials"]
     parts += [f"{num_in[state]} {state}" for state in ("running", "paused", "stopped", "failed") if num_in[state]]
     best = ranked(trials, header.objectives)[:1]
     parts += [f"best {trial.last[header.metric]:.3f} ({trial_name(trial, MOST_NAMED)})" for trial in best]
@@ -54,7 +56,23 @@ def headline(
         parts.append(f"{len(pareto_front(trials, header.objectives))} on the Pareto front")
     parts += [f"about {duration(left_s)} left"] if left_s else []
     parts += [cost] if cost else []
-    return Text(f"study {name}: {', '.join(parts)}", style="bold")
+    return Text("\n".join(lines_of(parts, width)), style="bold")
+
+
+def lines_of(parts: Sequence[str], width: int) -> list[str]:
+    """Parts of a sentence between commas, in lines of at most `width` characters if no part is longer.
+
+    >>> lines_of(["2 of 9 trials", "1 failed", "about 1 h left"], 26)
+    ['2 of 9 trials, 1 failed,', 'about 1 h left']
+    """
+    lines = [parts[0]]
+    for part in parts[1:]:
+        if len(lines[-1]) + len(f", {part},") <= width:
+            lines[-1] += f", {part}"
+        else:
+            lines[-1] += ","
+            lines.append(part)
+    return lines
 
 
 def data_line(header: StudyHeader) -> Text:
@@ -87,7 +105,7 @@ def live_view(
     A frame that is higher than the terminal would leave its first lines behind when it ends.
     """
     names, objectives = varying_names(trials), header.objectives
-    top = [headline(name, header, trials, left_s, cost), data_line(header)]
+    top = [headline(name, header, trials, left_s, cost, width=width), data_line(header)]
     top += [Text(warning, style="yellow")] if warning else []
     front = pareto_front(trials, objectives) if objectives.are_several else []
     best = (front or [network.trials[0] for network in networks(trials, objectives)])[:BEST_ROWS]

@@ -115,11 +115,17 @@ def test_the_headline_says_how_the_study_stands(record):
     add_trial(record, "stopped", [0.5], r=8.0)
     add_trial(record, "failed", r=2.0)
     add_trial(record, r=4.0)
-    line = headline(record.name, record.header, record.trials(), 130)
+    line = headline(record.name, record.header, record.trials(), 130, width=200)
     assert line.plain == (
         "study se_ratio-001: 3 of 8 trials, 1 running, 1 stopped, 1 failed, best 0.713 (trial 0, r = 31.43), "
         "about 2 min left"
     )
+
+
+def test_a_narrow_headline_breaks_at_commas(record):
+    line = str(headline(record.name, record.header, record.trials(), 5000, width=40))
+    assert len(lines := line.splitlines()) > 1
+    assert all(each.endswith(",") for each in lines[:-1]) and lines[-1] == "about 1 h 23 min left"
 
 
 def test_the_table_marks_the_best_and_names_equal_networks(record):
