@@ -2,4 +2,6 @@
 
 from mgc.words.starting import start_command
 
+__version__ = "0.1.0"
+
 start_command()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-import mgc  # noqa: F401 - which makes Ctrl-C quiet while a command is imported
+from mgc import __version__ as __version__  # importing mgc also makes Ctrl-C quiet while a command is imported
 
 if TYPE_CHECKING:
     from search.api import Results as Results

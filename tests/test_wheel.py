@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import tiny_study
+from mgc import __version__
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 
@@ -35,7 +37,7 @@ def done(*command, cwd):
 def wheel(tmp_path_factory):
     """Built from a copy, so that the build leaves nothing in this folder."""
     source = tmp_path_factory.mktemp("source")
-    for name in ("pyproject.toml", "README.md"):
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     for name in PACKAGES:
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -60,7 +62,28 @@ def python(wheel, tmp_path_factory):
 def test_every_file_of_the_packages_is_in_the_wheel(wheel):
     files = {path for name in PACKAGES for path in (ROOT / name).rglob("*") if path.is_file()}
     paths = {str(path.relative_to(ROOT)) for path in files if "__pycache__" not in path.parts}
+    paths |= {f"search/spaces/{path.name}" for path in (ROOT / "spaces").iterdir()}
+    assert {*(f"{name}/py.typed" for name in PACKAGES), "search/spaces/schema.json"} <= paths
     assert {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith(PACKAGES)} >= paths
+
+
+def test_the_wheel_says_what_it_is(wheel):
+    archive = zipfile.ZipFile(wheel)
+    [metadata] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+    about = email.message_from_bytes(archive.read(metadata))
+    assert (about["Version"], about["License-Expression"]) == (__version__, "Apache-2.0")
+    assert {"cluster", "timm", "dev"} <= set(about.get_all("Provides-Extra"))
+    assert "Typing :: Typed" in about.get_all("Classifier")
+    license_text = archive.read(metadata.replace("METADATA", "licenses/LICENSE")).decode()
+    assert license_text == (ROOT / "LICENSE").read_text()
+
+
+def test_its_one_command_finds_a_shipped_space_in_any_folder(python, tmp_path):
+    command = python.with_name("mgc-search")
+    assert done(command, "--version", cwd=tmp_path).stdout == f"mgc-search {__version__}\n"
+    assert done(command, "papers", "--csv", cwd=tmp_path).stdout.count(" --profile paper --name ") > 50
+    done(command, "new", "mine.yaml", cwd=tmp_path)
+    assert (tmp_path / "mine.yaml").is_file()
 
 
 def test_the_wheel_searches_from_another_folder(python, tmp_path):

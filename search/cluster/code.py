@@ -5,6 +5,7 @@ Knows the packages' folders; imports nothing of `search`, whose `__init__` leads
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from hashlib import blake2b
@@ -35,8 +36,9 @@ def copy_packages(folder: Path) -> None:
 
 
 def _files(package: Path) -> Iterator[Path]:
-    """The files of a package, without what Python or an editor keeps beside them."""
-    for path in package.rglob("*"):
-        parts = path.relative_to(package).parts
-        if path.is_file() and "__pycache__" not in parts and not any(part.startswith(".") for part in parts):
-            yield path
+    """The files of a package, without what Python or an editor keeps there; in a clone `search/spaces` is a link."""
+    for folder, _, names in os.walk(package, followlinks=True):
+        for path in (Path(folder, name) for name in names):
+            parts = path.relative_to(package).parts
+            if path.is_file() and "__pycache__" not in parts and not any(part.startswith(".") for part in parts):
+                yield path

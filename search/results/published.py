@@ -14,6 +14,7 @@ from typing import Any
 from mgc.words.errors import ConfigError
 from search.settings.sections import Published
 from search.space.domains import label
+from search.space.shipped import word_for
 from search.space.space import Space
 
 PROFILE = "paper"
@@ -75,7 +76,7 @@ class Figure:
         """
         changed = ["--set", f"budget.epochs={self.epochs}"] if self._other_budget else []
         place = [] if out == Path("runs") else ["--out", str(out)]
-        run = ["search.run", str(self.space.path), "--profile", PROFILE, *changed, "--name", self.study, *place]
+        run = ["search.run", word_for(self.space.path), "--profile", PROFILE, *changed, "--name", self.study, *place]
         confirm = ["search.confirm", self.study, "--all", "--seeds", str(self._num_seeds), *place]
         return shlex.join(["python", "-m", *run]), shlex.join(["python", "-m", *confirm])
 

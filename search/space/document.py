@@ -22,6 +22,7 @@ from ruamel.yaml.reader import ReaderError
 
 from mgc.words.errors import ConfigError
 from mgc.words.texts import printable
+from search.space.shipped import shipped_names
 
 Key = tuple[str | int, ...]
 """The path to a value in the file: ("params", "r", "uniform", 0)."""
@@ -87,8 +88,13 @@ class Document:
 
 def read_file(path: Path) -> Document:
     """The document in a file. SpaceError for a file that is no YAML mapping of plain data."""
+    return read_text(_text(path), path)
+
+
+def read_text(text: str, path: Path) -> Document:
+    """The document of this text, whose errors name `path` as its file."""
     places: dict[Key, Place] = {(): Place(0, f"{path}:1")}
-    values = _read(_text(path), path, places)
+    values = _read(text, path, places)
     if values is None:
         raise SpaceError(f"{path}:1", "a space file must have params, got an empty file")
     if not isinstance(values, dict):
@@ -154,12 +160,13 @@ def _text(path: Path) -> str:
 
 
 def _neighbors(path: Path) -> str:
-    """The space file that the user probably means, by its name without ending; else all that are near."""
-    by_stem = {each.stem: str(each) for folder in (Path("spaces"), path.parent) for each in _spaces_in(folder)}
+    """The space file that the user probably means, by its name without ending; else all that are near, or shipped."""
+    near = {each.stem: str(each) for folder in (Path("spaces"), path.parent) for each in _spaces_in(folder)}
+    by_stem = {name: name for name in shipped_names()} | near
     meant = path.stem if path.stem in by_stem else next(iter(difflib.get_close_matches(path.stem, by_stem, 1)), None)
     if meant is not None:
         return f" (did you mean {by_stem[meant]}?)"
-    return f" (there is {', '.join(sorted(by_stem.values()))})" if by_stem else ""
+    return f" (there is {', '.join(sorted((near or by_stem).values()))})"
 
 
 def _spaces_in(folder: Path) -> list[Path]:

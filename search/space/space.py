@@ -24,6 +24,7 @@ from search.space.document import Document, Place, SpaceError, read_file
 from search.space.domains import label, values
 from search.space.overrides import with_data, with_profile, with_settings
 from search.space.params import Choose, Param, combinations, ordered, parents_of, walk
+from search.space.shipped import space_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,11 +57,13 @@ class Space:
         data: str | None = None,
         overrides: Sequence[str] = (),
     ) -> Space:
-        """The space in a file, changed by the profile, by `data` and by the overrides ("params.lr=0.01").
+        """The space in a file, changed by the profile, by `data` and by the overrides ("params.lr=0.01"). In place of a
+        path the name of a shipped space will do: `se_ratio`.
 
         The file itself and each of its profiles are checked too. SpaceError names the place of a mistake.
         """
-        document = read_file(Path(path))
+        path = space_file(Path(path))
+        document = read_file(path)
         space = cls.of(document, path, strict=True)
         for name in space.profiles:
             checked(with_profile(document, name))

@@ -442,18 +442,28 @@ def test_a_file_that_is_not_there(written: Any, tmp_path: Path) -> None:
 
 def test_a_space_file_without_its_folder_and_ending_is_answered_with_its_path(written: Any, tmp_path: Path) -> None:
     written("cluster_name: mine\nprovider: {type: local}\n")  # x.yaml, which is no space
-    with pytest.raises(SpaceError, match=r"^se_ratio: there is no such space file$"):
-        Space.load("se_ratio")
     (tmp_path / "spaces").mkdir()
-    for name in ("se_ratio", "shallow"):
+    for name in ("MyRatio", "shallow"):
         (tmp_path / "spaces" / f"{name}.yaml").write_text(SE_RATIO)
-    for asked in ("se_ratio", "se_ratio.yaml", "se_ration.yaml", "spaces/se-ratio.yaml"):
+    for asked in ("MyRatio", "MyRatio.yaml", "MyRation.yaml", "spaces/My-Ratio.yaml"):
         with pytest.raises(
-            SpaceError, match=r"^.*: there is no such space file \(did you mean spaces/se_ratio.yaml\?\)$"
+            SpaceError, match=r"^.*: there is no such space file \(did you mean spaces/MyRatio.yaml\?\)$"
         ):
             Space.load(asked)
-    with pytest.raises(SpaceError, match=r"file \(there is spaces/se_ratio\.yaml, spaces/shallow\.yaml\)$"):
+    with pytest.raises(SpaceError, match=r"file \(there is spaces/MyRatio\.yaml, spaces/shallow\.yaml\)$"):
         Space.load("q")
+
+
+@pytest.mark.usefixtures("written")
+def test_a_shipped_space_is_found_by_its_name_in_any_folder(tmp_path: Path) -> None:
+    assert Space.load("se_ratio").canonical() == Space.load(SPACES / "se_ratio.yaml").canonical()
+    for asked in ("se_ratoi", "se_ratio.yaml"):
+        with pytest.raises(SpaceError, match=rf"^{asked}: there is no such space file \(did you mean se_ratio\?\)$"):
+            Space.load(asked)
+    with pytest.raises(SpaceError, match=r"^q: there is no such space file \(there is architectures, .*shallow\)$"):
+        Space.load("q")
+    (tmp_path / "se_ratio").write_text("params: {model: shallow}")
+    assert Space.load("se_ratio").params["model"].value == "shallow"
 
 
 @pytest.mark.parametrize(
