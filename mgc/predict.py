@@ -23,7 +23,7 @@ from mgc.features.audio import Samples, decode_pieces
 from mgc.files.reading import json_of, open_regular
 from mgc.plugins.sources import add_option, use_files
 from mgc.saved import CONFIG, SavedModel, SongPrediction, load_model
-from mgc.words.command import EXIT_USAGE, Parser, exit_code
+from mgc.words.command import EXIT_USAGE, Parser, exit_code, program
 from mgc.words.errors import ConfigError, one_line
 from mgc.words.texts import printable
 
@@ -105,7 +105,7 @@ def _knows_synthetic_music_alone(config: Path) -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Predict each song; returns 2 if there is no model or a song could not be decoded."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     return exit_code(lambda: _main(options))
 
 
@@ -163,8 +163,8 @@ def _plot(model: SavedModel, prediction: SongPrediction, song: Path, folder: Pat
         raise ConfigError(f"{path}: cannot be written: {error.strerror}") from None
 
 
-def _parser() -> Parser:
-    parser = Parser(prog="python -m mgc.predict", description="Predict the genre of songs with a trained model.")
+def parser() -> Parser:
+    parser = Parser(prog=program("mgc.predict"), description="Predict the genre of songs with a trained model.")
     parser.add_argument("songs", nargs="+", type=Path, metavar="SONG", help="audio file of any length")
     parser.add_argument(
         "--model",

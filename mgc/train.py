@@ -28,14 +28,14 @@ from mgc.saved import save_model
 from mgc.tracks.splits import Part
 from mgc.training.device import best_device
 from mgc.training.training import Scores, Training, TrainingError
-from mgc.words.command import EXIT_FAILED, Parser, exit_code, folder
+from mgc.words.command import EXIT_FAILED, Parser, exit_code, folder, program
 from mgc.words.errors import ConfigError, one_line
 from mgc.words.texts import printable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train one config, print its epochs, save the model; returns 2 for a mistake, 1 for a training that failed."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     return exit_code(lambda: _main(options))
 
 
@@ -90,8 +90,8 @@ def _train(training: Training, folder: Path) -> None:
     print(f"model: {folder / 'model'}\ncurves: {folder / 'curves.png'}")
 
 
-def _parser() -> Parser:
-    parser = Parser(prog="python -m mgc.train", description="Train one config, without Ray or MLflow.")
+def parser() -> Parser:
+    parser = Parser(prog=program("mgc.train"), description="Train one config, without Ray or MLflow.")
     parser.add_argument("--model", required=True, help=f"one of {', '.join(MODELS)}, timm/<name>, or a plug-in's")
     add_option(parser)
     parser.add_argument(

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mgc.plugins.sources import add_option, use_files
-from mgc.words.command import EXIT_FAILED, EXIT_INTERRUPTED, TextParser, exit_code, folder
+from mgc.words.command import EXIT_FAILED, EXIT_INTERRUPTED, TextParser, exit_code, folder, program
 from search.arguments import count, limit
 from search.machines.cost import Limits
-from search.record.files import PAGE, REPORT, confirmation_folder
+from search.record.files import PAGE, REPORT, confirmation_folder, study_names
 from search.record.header import TRAIN_PARTS
 from search.record.notes import ANSWER, END
 from search.record.record import Record
@@ -26,7 +26,7 @@ LINE = 120
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line: 0, 1 where nothing could be trained, 2 for a mistake of the user's, 130 if stopped."""
-    args = _parser().parse_args(arguments)
+    args = parser().parse_args(arguments)
     return exit_code(lambda: _main(args), interrupted="interrupted; the same command goes on")
 
 
@@ -62,13 +62,13 @@ def _unfinished(record: Record) -> int:
     return EXIT_FAILED if is_tested(record) else EXIT_INTERRUPTED
 
 
-def _parser() -> TextParser:
+def parser() -> TextParser:
     parser = TextParser(
-        prog="python -m search.confirm",
+        prog=program("search.confirm"),
         description="Train the best configs of a study again with new seeds, then measure them on the test part.",
     )
     add = parser.add_argument
-    add("study", metavar="STUDY", help="name of the study")
+    add("study", metavar="STUDY", help="name of the study").completer = study_names  # type: ignore[attr-defined]
     add_option(parser)
     which = parser.add_mutually_exclusive_group()
     which.add_argument(

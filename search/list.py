@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from mgc.words.command import Parser, exit_code, folder
+from mgc.words.command import Parser, exit_code, folder, program
 from search.record.files import JOURNAL
 from search.record.journal import is_locked
 from search.record.notes import OPEN
@@ -103,7 +103,7 @@ def lines_in(out: Path) -> list[Line]:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Print the list. Returns 2 for a mistake of the user's."""
-    arguments = _parser().parse_args(words)
+    arguments = parser().parse_args(words)
     return exit_code(lambda: _main(arguments))
 
 
@@ -137,8 +137,8 @@ def _columns(lines: Sequence[Line]) -> list[Column]:
     ]
 
 
-def _parser() -> Parser:
-    parser = Parser(prog="python -m search.list", description="List the studies in a folder, the newest first.")
+def parser() -> Parser:
+    parser = Parser(prog=program("search.list"), description="List the studies in a folder, the newest first.")
     parser.add_argument(
         "--out", metavar="DIR", type=folder, default=Path("runs"), help="folder of the studies (default: %(default)s)"
     )

@@ -19,12 +19,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mgc.words.command import Parser, exit_code, folder
+from mgc.words.command import Parser, exit_code, folder, program
 from search.record.files import JOURNAL, PAGE, REPORT
 from search.record.notes import TEST, scores_on_test
 from search.record.record import Record, TrialRecord, readable
 from search.results.published import Figure, figures, has_settings
 from search.settings.metrics import is_share
+from search.space.shipped import SHIPPED
 from search.stats import Interval, over_seeds
 
 COLUMNS = (
@@ -211,7 +212,7 @@ def _pages(lines: Sequence[Line], records: Sequence[Record]) -> list[str]:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Print the list. Returns 2 for a mistake of the user's."""
-    arguments = _parser().parse_args(words)
+    arguments = parser().parse_args(words)
     return exit_code(lambda: _main(arguments))
 
 
@@ -232,13 +233,13 @@ def _main(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _parser() -> Parser:
+def parser() -> Parser:
     parser = Parser(
-        prog="python -m search.papers",
+        prog=program("search.papers"),
         description="List every figure of the papers beside ours, or with the commands that measure ours.",
     )
     parser.add_argument(
-        "--spaces", metavar="DIR", type=folder, default=Path("spaces"), help="the space files (default: %(default)s)"
+        "--spaces", metavar="DIR", type=folder, default=SHIPPED, help="the space files (default: the shipped ones)"
     )
     parser.add_argument(
         "--out", metavar="DIR", type=folder, default=Path("runs"), help="folder of the studies (default: %(default)s)"

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mgc.plugins.sources import add_option, use_files
-from mgc.words.command import EXIT_FAILED, EXIT_INTERRUPTED, TextParser, exit_code, folder
+from mgc.words.command import EXIT_FAILED, EXIT_INTERRUPTED, TextParser, exit_code, folder, program
 from mgc.words.errors import ConfigError
 from mgc.words.redact import redacted_word
 from search.arguments import limit, study, words_of
+from search.space.shipped import offered_spaces
 from search.space.space import Space
 
 if TYPE_CHECKING:
@@ -84,13 +85,16 @@ def overrides(args: argparse.Namespace) -> list[str]:
 
 def parser() -> TextParser:
     made = TextParser(
-        prog="python -m search.run",
+        prog=program("search.run"),
         description="Search the hyperparameters of a space file: Optuna proposes trials, Ray trains them, ASHA ends "
         "bad ones early, MLflow shows them.",
         epilog="Where several give the same key, the first of these counts: --set, --data, --profile, the file.",
     )
     add = made.add_argument
-    add("space", metavar="SPACE.yaml", type=Path, nargs="?", help="the space file")
+    space = add(
+        "space", metavar="SPACE.yaml", type=Path, nargs="?", help="the space file, or the name of a shipped one"
+    )
+    space.completer = offered_spaces  # type: ignore[attr-defined]
     add(
         "--data",
         metavar="NAME|DIR|FILE",
@@ -194,7 +198,7 @@ def _submit(space: Space, args: argparse.Namespace) -> int:
     from search.record.plugins import needed_by
 
     plugins = {plugin.name: plugin.text for plugin in needed_by(space)}
-    words = {"space": args.space.name, "plugin": [*plugins], "storage": args.storage, "cluster": None, "address": None}
+    words = {"space": space.path.name, "plugin": [*plugins], "storage": args.storage, "cluster": None, "address": None}
     there = words_of(parser(), args, **words)
     environment = {"MGC_COMMIT": version} if (version := commit()) else {}
     with user_token():
@@ -204,7 +208,7 @@ def _submit(space: Space, args: argparse.Namespace) -> int:
             there,
             module="search.run",
             name=space.name,
-            files=[args.space],
+            files=[space.path],
             texts=plugins,
             environment=environment,
             cluster=args.cluster,

@@ -47,6 +47,8 @@ ADDRESSES = {
 }
 LIGHT = (
     "search/run.py",
+    "search/__main__.py",
+    "search/new.py",
     "search/space/space.py",
     "search/settings/sections.py",
     "search/space/check.py",

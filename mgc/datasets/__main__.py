@@ -18,7 +18,7 @@ from mgc.datasets.verify import verify
 from mgc.files import cache
 from mgc.tracks.dataset import data_dir
 from mgc.web.download import download
-from mgc.words.command import Parser, exit_code
+from mgc.words.command import Parser, exit_code, program
 from mgc.words.texts import printable
 
 LONGEST_LINE = 10_000
@@ -27,14 +27,14 @@ LONGEST_LINE = 10_000
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns 1 if `verify` finds a fault, 2 for a mistake or a failed download."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     interrupted = "interrupted; what was downloaded is kept, and the same command goes on from there"
     return exit_code(lambda: int(options.run(options)), interrupted=interrupted)
 
 
-def _parser() -> Parser:
+def parser() -> Parser:
     parser = Parser(
-        prog="python -m mgc.datasets", description="List, fetch and check datasets, and look after the cache."
+        prog=program("mgc.datasets"), description="List, fetch and check datasets, and look after the cache."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser("list", help="the datasets that there are and that can be downloaded")

@@ -19,12 +19,19 @@ from typing import Any, NoReturn
 from mgc.words.errors import ConfigError, one_line
 from mgc.words.redact import redacted
 from mgc.words.starting import EXIT_INTERRUPTED as EXIT_INTERRUPTED
+from mgc.words.starting import PROGRAM as PROGRAM
 from mgc.words.starting import begin_work
 from mgc.words.texts import printable
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
 LONGEST_LINE = 1000
 """Characters of an error's line."""
+
+
+def program(module: str) -> str:
+    """How this module's command is typed: `mgc-search run` where the console script runs, else `python -m MODULE`."""
+    is_script = Path(sys.argv[0]).name == PROGRAM
+    return f"{PROGRAM} {module.rpartition('.')[2]}" if is_script else f"python -m {module}"
 
 
 class Parser(argparse.ArgumentParser):

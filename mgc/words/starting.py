@@ -9,13 +9,16 @@ from contextlib import suppress
 from typing import Any
 
 EXIT_INTERRUPTED = 130
+PROGRAM = "mgc-search"
+"""The console script, whose commands are the modules that have a command line."""
 
 
 def start_command() -> None:
-    """Prepare the process if it is one of `python -m OUR.COMMAND`: while Python imports a package so that it can run
-    one of its modules, it has `-m` in place of the command's name. A program that imports us is left as it is.
+    """Prepare the process if it is one of `python -m OUR.COMMAND` or of the console script: while Python imports a
+    package so that it can run one of its modules, it has `-m` in place of the command's name. A program that imports us
+    is left as it is.
     """
-    if sys.argv[:1] != ["-m"]:
+    if sys.argv[:1] != ["-m"] and os.path.basename(*sys.argv[:1] or [""]) != PROGRAM:
         return
     os.environ["MPLBACKEND"] = "agg"  # no command opens a window, and matplotlib refuses a name that it does not know
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # ignored, say, in the background of a shell

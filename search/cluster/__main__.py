@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from mgc.words.command import EXIT_FAILED, Parser, exit_code
+from mgc.words.command import EXIT_FAILED, Parser, exit_code, program
 from search.cluster.token import user_token
 
 
@@ -23,7 +23,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def parser() -> Parser:
     top = Parser(
-        prog="python -m search.cluster",
+        prog=program("search.cluster"),
         description="Prepare and check clusters, and look after studies that run on them.",
     )
     commands = top.add_subparsers(required=True, metavar="COMMAND")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from mgc.words.command import TextParser, exit_code, folder
+from mgc.words.command import TextParser, exit_code, folder, program
 from search.record.damage import Repair, repair
-from search.record.files import JOURNAL
+from search.record.files import JOURNAL, study_names
 from search.record.journal import RecordError, locked, not_writable
 from search.record.ranking import states_text
 from search.record.record import NotBegunError, Record
@@ -15,12 +15,17 @@ from search.record.record import NotBegunError, Record
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line. Returns its exit code: 0, or 2 where no study could be saved."""
-    parser = TextParser(prog="python -m search.record", description="Repair the record of a study.")
-    parser.add_argument("command", choices=["repair"], help="save what can be saved of a damaged record")
-    parser.add_argument("study", metavar="STUDY", help="name of the study")
-    parser.add_argument("--out", type=folder, default=Path("runs"), help="folder of the studies (default: %(default)s)")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     return exit_code(lambda: _mend(options.out / options.study))
+
+
+def parser() -> TextParser:
+    made = TextParser(prog=program("search.record"), description="Repair the record of a study.")
+    made.add_argument("command", choices=["repair"], help="save what can be saved of a damaged record")
+    study = made.add_argument("study", metavar="STUDY", help="name of the study")
+    study.completer = study_names  # type: ignore[attr-defined]
+    made.add_argument("--out", type=folder, default=Path("runs"), help="folder of the studies (default: %(default)s)")
+    return made
 
 
 def _mend(study: Path) -> int:

@@ -15,6 +15,7 @@ errors.log                              tracebacks of errors that did not end th
 
 from __future__ import annotations
 
+import argparse
 import re
 from pathlib import Path
 
@@ -62,6 +63,11 @@ def checked_name(study: str) -> str:
             "name",
         )
     return study
+
+
+def study_names(prefix: str, parsed_args: argparse.Namespace, **_: object) -> list[str]:
+    """The studies under `--out` whose names begin so: what argcomplete offers for a study."""
+    return [path.parent.name for path in parsed_args.out.glob(f"*/{JOURNAL}") if path.parent.name.startswith(prefix)]
 
 
 def trial_name(number: int) -> str:

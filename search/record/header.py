@@ -30,6 +30,7 @@ from pydantic import (
 
 from mgc.config import Vote
 from mgc.plugins.loading import in_use
+from mgc.words.command import PROGRAM
 from mgc.words.redact import redacted, redacted_word
 from search.record.journal import RecordError
 from search.settings.objectives import Objectives, listed, plain
@@ -261,6 +262,8 @@ def resume_fields(space: Space, storage: str | None) -> dict[str, Any]:
 def _command() -> str | None:
     """The command line of this process; None where it is no command of `search`."""
     script = Path(sys.argv[0])
+    if script.name == PROGRAM:
+        return shlex.join([PROGRAM, *map(redacted_word, sys.argv[1:])])
     names = [part for part in (*script.parts[-3:-1], script.stem) if part != "__main__"]
     if script.suffix != ".py" or "search" not in names:
         return None

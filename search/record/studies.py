@@ -17,7 +17,7 @@ from mgc.words.errors import ConfigError, nearest
 from search.record.files import JOURNAL, checked_name
 from search.record.notes import OPEN
 from search.record.ranking import has_ended
-from search.record.record import Record, has_begun, readable
+from search.record.record import Record, TrialRecord, has_begun, readable
 from search.space.space import Space, difference
 
 NUMERIC_FORMS = {"uniform", "loguniform", "int", "logint"}
@@ -32,6 +32,18 @@ def studies(out: Path, space: str) -> list[Record]:
     records = [record for journal in out.glob(f"*/{JOURNAL}") if (record := readable(journal.parent)) is not None]
     records = [record for record in records if record.header.space == space]
     return sorted(records, key=lambda record: record.header.created, reverse=True)
+
+
+def trial_called(out: Path, which: str) -> tuple[Record, TrialRecord]:
+    """The trial that somebody calls `STUDY/NUMBER`, with its study. ConfigError where there is none."""
+    study, slash, number = which.rpartition("/")
+    if not slash or not (number.isascii() and number.isdecimal()):
+        raise ConfigError(f"must be STUDY/TRIAL, with the trial's number, got {which!r}")
+    record = Record.open(out / study)
+    trials = record.trials()
+    if int(number) >= len(trials):
+        raise ConfigError(f"no trial {number} in {study} (it has {len(trials)}, from 0 on)")
+    return record, trials[int(number)]
 
 
 def is_finished(record: Record) -> bool:

@@ -8,16 +8,20 @@ import sys
 from collections.abc import Sequence
 
 from mgc.plugins.sources import add_option, use_files
-from mgc.words.command import Parser, exit_code
+from mgc.words.command import Parser, exit_code, program
 from search.space.schema import space_schema
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = Parser(prog="python -m search.space", description="Print the JSON Schema of space files, for editors.")
-    parser.add_argument("--schema", action="store_true", required=True, help="print it")
-    add_option(parser)
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     return exit_code(lambda: _main(options))
+
+
+def parser() -> Parser:
+    made = Parser(prog=program("search.space"), description="Print the JSON Schema of space files, for editors.")
+    made.add_argument("--schema", action="store_true", required=True, help="print it")
+    add_option(made)
+    return made
 
 
 def _main(options: argparse.Namespace) -> int:

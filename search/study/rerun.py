@@ -19,16 +19,12 @@ from mgc.words.errors import ConfigError
 from search.execution.spec import trial_spec
 from search.record.plugins import go_on_with
 from search.record.record import Record, TrialRecord
-from search.record.studies import check_data
+from search.record.studies import check_data, trial_called
 from search.settings.metrics import SECONDS_PER_CLIP
 from search.settings.objectives import means
 
 TIMES = frozenset({"order", "seconds", "clips_per_s", SECONDS_PER_CLIP})
 """What an epoch's record holds that is no score."""
-
-
-class RerunError(ConfigError):
-    """A trial that cannot be trained again."""
 
 
 def rerun(out: Path, which: str) -> bool:
@@ -59,17 +55,10 @@ def rerun(out: Path, which: str) -> bool:
 
 def find(out: Path, which: str) -> tuple[Record, TrialRecord]:
     """The trial called `STUDY/NUMBER`, or the one whose scores it took over."""
-    study, slash, number = which.rpartition("/")
-    if not slash or not number.isdecimal():
-        raise RerunError(f"must be STUDY/TRIAL, got {which!r}", "rerun")
-    record = Record.open(out / study)
-    trials = record.trials()
-    if int(number) >= len(trials):
-        raise RerunError(f"no trial {number} in {study} (it has {len(trials)})", "rerun")
-    trial = trials[int(number)]
-    trial = trial if trial.reuse is None else trials[trial.reuse]
+    record, trial = trial_called(out, which)
+    trial = trial if trial.reuse is None else record.trial(trial.reuse)
     if not trial.epochs:
-        raise RerunError(f"trial {number} of {study} has no epoch to compare with", "rerun")
+        raise ConfigError(f"trial {trial.number} of {record.name} has no epoch to compare with", "rerun")
     return record, trial
 
 

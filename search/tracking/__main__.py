@@ -8,8 +8,9 @@ import socket
 import sys
 from pathlib import Path
 
-from mgc.words.command import TextParser, exit_code, folder
+from mgc.words.command import TextParser, exit_code, folder, program
 from mgc.words.errors import ConfigError
+from search.record.files import study_names
 from search.record.journal import locked
 from search.record.record import Record
 from search.tracking.mlflow_client import check_uri, client_of, is_new_file
@@ -27,10 +28,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def parser() -> TextParser:
-    top = TextParser(prog="python -m search.tracking", description="Send studies to MLflow, or show its pages.")
+    top = TextParser(prog=program("search.tracking"), description="Send studies to MLflow, or show its pages.")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     send = commands.add_parser("sync", help="send what MLflow lacks of a study")
-    send.add_argument("study", metavar="STUDY", help="name of the study")
+    send.add_argument("study", metavar="STUDY", help="name of the study").completer = study_names  # type: ignore[attr-defined]
     send.set_defaults(do=_sync)
     show = commands.add_parser("ui", help="show MLflow's pages on this machine, until Ctrl-C")
     show.add_argument("--port", type=int, default=PORT, help="the first port that is tried (default: %(default)s)")
