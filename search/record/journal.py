@@ -17,6 +17,7 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from threading import get_ident
 from typing import IO, Any
 
 from optuna.storages import JournalStorage
@@ -34,9 +35,9 @@ class RecordError(ConfigError):
     """A study's folder that cannot be used: it is missing, damaged, not writable, or locked by another driver."""
 
 
-def open_journal(journal: Path) -> JournalStorage:
+def open_journal(journal: Path) -> Journal:
     """Optuna's storage on this file, which is made where it is missing."""
-    return JournalStorage(_Journal(journal))
+    return Journal(_JournalFile(journal))
 
 
 def not_writable(folder: Path, error: OSError) -> RecordError:
@@ -120,7 +121,27 @@ class _StudyLock(JournalFileOpenLock):
         return None
 
 
-class _Journal(JournalFileBackend):
+class Journal(JournalStorage):
+    """Optuna's storage, which can also write several lines at once."""
+
+    def __init__(self, file: _JournalFile) -> None:
+        super().__init__(file)
+        self._file = file
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What this thread writes inside is on the disk at its end: all of it or, after an error, nothing. Until then
+        nobody reads it, not even here.
+        """
+        lines = self._file.held[get_ident()] = []
+        try:
+            yield
+        finally:
+            del self._file.held[get_ident()]
+        self._file.append_logs(lines)
+
+
+class _JournalFile(JournalFileBackend):
     """Optuna's file of lines. A line is written whole or not at all: a full disk leaves no half of one."""
 
     def __init__(self, path: Path) -> None:
@@ -128,6 +149,8 @@ class _Journal(JournalFileBackend):
         self._path = path
         self._next = (0, 0)
         """The number of the first line that was not read yet, and the byte at which it begins."""
+        self.held: dict[int, list[dict[str, Any]]] = {}
+        """The lines that a thread is about to write together, by its id."""
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
         """The lines from this number on. What is no whole line at the end is left out.
@@ -148,6 +171,9 @@ class _Journal(JournalFileBackend):
                     yield log
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        if (held := self.held.get(get_ident())) is not None:
+            held += logs
+            return
         lines = b"".join(map(encoded, logs))
         try:
             with self._path.open("ab", buffering=0) as file:

@@ -9,6 +9,7 @@ here. It is an Optuna journal, so that Optuna's own tools can open it. It must n
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,6 @@ from typing import Any, TypeVar
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.storages import JournalStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -26,7 +26,7 @@ from mgc.words.errors import one_line
 from search.record.ended import Ended, EndedBy, State
 from search.record.files import JOURNAL
 from search.record.header import StudyHeader
-from search.record.journal import RecordError, not_writable, open_journal
+from search.record.journal import Journal, RecordError, not_writable, open_journal
 from search.record.notes import Note
 
 _log = logging.getLogger(__name__)
@@ -48,6 +48,8 @@ _OPTUNA_STATES: dict[State, TrialState] = {
 _EPOCH = "epoch/"
 _PROMOTED = "promoted/"
 _HEADER = "header"
+_METRIC_NAMES = "study:metric_names"
+"""The key under which Optuna and its tools look for the names of a study's metrics."""
 _OPTIONAL = ("reuse", "known", "rejected", "infeasible")
 """Fields of a proposal that are written only where they have a value."""
 _BYTES_PER_BYTE = 8
@@ -137,7 +139,7 @@ class Record:
     """
 
     folder: Path
-    storage: JournalStorage
+    storage: Journal
     study_id: int
     header: StudyHeader
     _next_order: int = field(default=0)
@@ -158,6 +160,7 @@ class Record:
                 storage = open_journal(partial)
                 study_id = storage.create_new_study(directions, folder.name)
                 storage.set_study_user_attr(study_id, _HEADER, header.json_data())
+                storage.set_study_system_attr(study_id, _METRIC_NAMES, list(header.metrics))
         except OSError as error:
             raise not_writable(folder, error) from None
         return cls.open(folder)
@@ -244,12 +247,18 @@ class Record:
         return self.storage.get_trial_number_from_id(self.storage.create_new_trial(self.study_id, trial))
 
     def report(self, number: int, metrics: Mapping[str, float]) -> bool:
-        """Write an epoch's metrics. Returns False, and writes nothing, where the record has that epoch already."""
-        key = f"{_EPOCH}{int(metrics['epoch']):05d}"
+        """Write an epoch's metrics, and the first of those that trials are compared by as Optuna's intermediate value,
+        by which its tools draw the trial's curve. Returns False, and writes nothing, where the record has that epoch.
+        """
+        epoch, score = int(metrics["epoch"]), metrics.get(self.header.metric)
+        key = f"{_EPOCH}{epoch:05d}"
         trial_id = self._trial_id(number)
         if key in self.storage.get_trial(trial_id).user_attrs:
             return False
-        self.storage.set_trial_user_attr(trial_id, key, {**metrics, "order": self._next_order})
+        with self.storage.together():
+            if score is not None and math.isfinite(score):
+                self.storage.set_trial_intermediate_value(trial_id, epoch, score)
+            self.storage.set_trial_user_attr(trial_id, key, {**metrics, "order": self._next_order})
         self._next_order += 1
         return True
 
@@ -279,9 +288,9 @@ class Record:
     ) -> None:
         """End a running trial for good.
 
-        `values` are the metrics that trials are compared by. For Optuna they are the result of a complete trial, and
-        the intermediate value of a stopped one at its last epoch. `violations` says by how much the trial misses each
-        limit; Optuna takes them for constraints, which a trial keeps where they are at most 0.
+        `values` are the metrics that trials are compared by; for Optuna they are the result of a complete trial.
+        `violations` says by how much the trial misses each limit; Optuna takes them for constraints, which a trial
+        keeps where they are at most 0.
         """
         trial_id = self._trial_id(number)
         for limit, miss in (violations or {}).items():
@@ -289,9 +298,6 @@ class Record:
         if ended.reason is not None:
             self.storage.set_trial_user_attr(trial_id, "reason", ended.reason)
             self.storage.set_trial_user_attr(trial_id, "by", ended.by)
-        if ended.state == "stopped" and values is not None:
-            epoch = int(self.trial(number).last["epoch"])
-            self.storage.set_trial_intermediate_value(trial_id, epoch, values[0])
         result = values if ended.state == "complete" else None
         self.storage.set_trial_state_values(trial_id, _OPTUNA_STATES[ended.state], result)
 

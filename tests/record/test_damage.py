@@ -155,24 +155,24 @@ def test_a_file_that_is_no_record_is_never_replaced_by_a_new_study(journal, data
 
 def test_a_damaged_line_in_the_middle_is_named_and_repaired_by_the_command_that_its_error_names(journal, capsys):
     before = lines(journal)
-    damaged = [*before[:7], flipped(flipped(before[7], 60, 3), 70, 0), *before[8:]]
+    damaged = [*before[:11], flipped(flipped(before[11], 60, 3), 70, 0), *before[12:]]
     journal.write_bytes(b"".join(damaged))
     out = journal.parent.parent
     with pytest.raises(RecordError) as error:
         Record.open(journal.parent)
     assert str(error.value) == (
-        f"{journal}:8: this line is damaged, one of {len(before)}; "
+        f"{journal}:12: this line is damaged, one of {len(before)}; "
         f"to mend it, or to save what stands before it: python -m search.record repair r-001 --out {out}"
     )
 
     assert main(str(error.value).partition("search.record ")[2].split()) == 0
     assert capsys.readouterr().out.splitlines() == [
-        f"{journal}:8: this line is damaged, and cut off with all that follow",
+        f"{journal}:12: this line is damaged, and cut off with all that follow",
         f"{journal}: what stood there from the first damage on is in record.damaged-001",
         "r-001 has 1 trial (1 complete)",
     ]
-    assert lines(journal) == before[:7]
-    assert kept(journal) == [b"".join(damaged[7:])]
+    assert lines(journal) == before[:11]
+    assert kept(journal) == [b"".join(damaged[11:])]
     assert add_trial(Record.open(journal.parent)) == 1
 
 

@@ -1,6 +1,8 @@
 """The record: what is written is there again, in one line each, whatever happens to the process that wrote it."""
 
+import errno
 import json
+import math
 import multiprocessing
 import os
 import re
@@ -70,20 +72,49 @@ def test_reports_are_numbered_across_trials_and_drivers(record):
     assert [epoch["order"] for epoch in again.trial(first).epochs] == [0, 2]
 
 
-def test_optuna_itself_reads_the_record(record):
-    for score, state in ((0.5, "complete"), (0.4, "stopped"), (None, "failed")):
+def test_optuna_itself_reads_the_record_with_the_curve_of_every_trial(record):
+    for scores, state in (([0.3, 0.5], "complete"), ([0.4], "stopped"), ([], "failed"), ([0.2, math.nan], "paused")):
         number = record.start(proposal())
-        if score is not None:
-            record.report(number, {"epoch": 3, "val_accuracy": score})
-        record.end(number, ended(state, "why"), values=None if score is None else [score])
+        for epoch, score in enumerate(scores, start=1):
+            record.report(number, {"epoch": epoch, "val_accuracy": score, "val_loss": 1.0})
+        if state == "paused":
+            record.pause(number)
+        else:
+            record.end(number, ended(state, "why"), values=scores[-1:] or None)
 
-    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(record.folder / JOURNAL)))
-    study = optuna.load_study(study_name="r-001", storage=storage)
-
-    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "PRUNED", "FAIL"]
+    study = as_optuna_reads(record)
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "PRUNED", "FAIL", "RUNNING"]
     assert study.best_value == 0.5
-    assert study.trials[1].intermediate_values == {3: 0.4}
+    assert study.metric_names == ["val_accuracy"]
+    assert [trial.intermediate_values for trial in study.trials] == [{1: 0.3, 2: 0.5}, {1: 0.4}, {}, {1: 0.2}]
     assert study.trials[0].params == {"r": 16.0}
+
+
+def as_optuna_reads(record):
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(record.folder / JOURNAL)))
+    return optuna.load_study(study_name=record.name, storage=storage)
+
+
+def test_an_epoch_and_its_intermediate_value_are_written_by_one_call_or_not_at_all(record, monkeypatch):
+    number = record.start(proposal())
+    before = (record.folder / JOURNAL).read_bytes()
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda _: synced.append(1))
+    assert record.report(number, {"epoch": 1, "val_accuracy": 0.5})
+    assert (record.folder / JOURNAL).read_bytes().removeprefix(before).count(b"\n") == 2
+    assert len(synced) == 1
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    written = (record.folder / JOURNAL).read_bytes()
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RecordError, match="No space left"):
+        record.report(number, {"epoch": 2, "val_accuracy": 0.6})
+    assert (record.folder / JOURNAL).read_bytes() == written
+    monkeypatch.undo()
+    assert record.report(number, {"epoch": 2, "val_accuracy": 0.6})
+    assert as_optuna_reads(record).trials[0].intermediate_values == {1: 0.5, 2: 0.6}
 
 
 @pytest.mark.parametrize("torn", [b'{"op', b'{"op_code": 4, "worker_id": "x"'])
