@@ -1,6 +1,6 @@
 """The study: searches hyperparameters with Optuna, runs trials with Ray, holds what happened in MLflow.
 
-Offers what notebooks need (`from search import Space, run_study`), each imported at its first use.
+Offers what notebooks need (`from search import Space, Study, run_study`), each imported at its first use.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from mgc import __version__ as __version__  # importing mgc also makes Ctrl-C quiet while a command is imported
 
 if TYPE_CHECKING:
-    from search.api import Results as Results
+    from search.api import Study as Study
     from search.api import run_study as run_study
     from search.space.space import Space as Space
 
-_OFFERED = {"Space": "search.space.space", "run_study": "search.api", "Results": "search.api"}
+_OFFERED = {"Space": "search.space.space", "Study": "search.api", "run_study": "search.api"}
 """Where each name that the package offers is."""
 
-__all__ = ["Results", "Space", "run_study"]
+__all__ = ["Space", "Study", "run_study"]
 
 
 def __getattr__(name: str) -> Any:

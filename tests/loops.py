@@ -6,7 +6,7 @@ import numpy as np
 from in_process import InProcess
 
 from search.record.header import new_header
-from search.record.journal import _Journal, locked
+from search.record.journal import _JournalFile, locked
 from search.record.record import Record, has_begun
 from search.sampler.sampler import Sampler
 from search.scheduler.registry import scheduler_of
@@ -99,7 +99,7 @@ class Killed(BaseException):
 
 def drivers_killed_after_each_write(study, monkeypatch, *, after=3, **options):
     """Run a study with drivers of which each is killed after so many writes; returns how many there were."""
-    append, writes = _Journal.append_logs, itertools.count()
+    append, writes = _JournalFile.append_logs, itertools.count()
 
     def appended(journal, logs):
         append(journal, logs)
@@ -107,7 +107,7 @@ def drivers_killed_after_each_write(study, monkeypatch, *, after=3, **options):
             raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(_Journal, "append_logs", appended)
+        patch.setattr(_JournalFile, "append_logs", appended)
         for driver in itertools.count(1):
             writes = itertools.count()
             try:

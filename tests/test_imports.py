@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 HEAVY = {"torch", "ray", "optuna", "mlflow", "librosa", "soundfile", "ruamel", "timm", "torchvision"}
 ADDRESSES = {
     "optuna": {
+        "search/api.py",  # the type of what it hands out
         "search/record/journal.py",
         "search/record/record.py",
         "search/report/importances.py",

@@ -1,7 +1,9 @@
 """What README and docs show: examples are files that load and code that runs, commands can be typed, links lead on."""
 
 import argparse
+import ast
 import importlib
+import json
 import os
 import re
 import shlex
@@ -90,13 +92,36 @@ def test_the_readme_is_as_short_as_people_read():
     assert len(PAGES["README.md"].split()) < 1700
 
 
+def notebook_code():
+    """The code cells of the example notebook, each with what it shows at its end printed as a notebook would."""
+    for cell in json.loads((ROOT / "docs" / "notebook.ipynb").read_text())["cells"]:
+        if cell["cell_type"] == "code":
+            *lines, last = ast.parse("".join(cell["source"])).body
+            shown = f"show({ast.unparse(last)})" if isinstance(last, ast.Expr) else ast.unparse(last)
+            yield "\n".join([*map(ast.unparse, lines), shown])
+
+
+SHOW = """
+def show(value):
+    forms = [getattr(type(value), name, None) for name in ("_repr_png_", "_repr_html_", "__repr__")]
+    print(next(form for form in forms if form is not None)(value))
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("shared_ray")
-def test_the_notebook_example_runs(tmp_path):
-    [code] = blocks("python", ["docs/commands.md"])
+@pytest.mark.parametrize(
+    ("code", "shown"),
+    [
+        (blocks("python", ["docs/commands.md"])[0], ["val_accuracy"]),
+        ("\n".join([SHOW, *notebook_code()]), ["(finished, 2 of 2 trials)", "PNG", "report.html"]),
+    ],
+    ids=["commands", "notebook"],
+)
+def test_the_notebook_example_runs(tmp_path, code, shown):
     (tmp_path / "spaces").symlink_to(ROOT / "spaces")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "val_accuracy" in done.stdout
+    assert [text for text in shown if text not in done.stdout] == []

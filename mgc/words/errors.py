@@ -32,6 +32,10 @@ class ConfigError(ValueError):
         self.items = items
         self.tied = tied
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a traceback: the line of the command line."""
+        return [f"error: {self}"]
+
     @property
     def keys(self) -> tuple[str, ...]:
         """The keys that the broken rule is about, the one that the message begins with first."""

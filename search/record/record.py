@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any, TypeVar
 
 import optuna
 from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -154,11 +156,10 @@ class Record:
         """
         if has_begun(folder):
             raise RecordError(f"{folder}: there is a study already")
-        directions = [StudyDirection.MAXIMIZE if mode == "max" else StudyDirection.MINIMIZE for mode in header.modes]
         try:
             with whole(folder / JOURNAL) as partial:
                 storage = open_journal(partial)
-                study_id = storage.create_new_study(directions, folder.name)
+                study_id = storage.create_new_study(_directions(header), folder.name)
                 storage.set_study_user_attr(study_id, _HEADER, header.json_data())
                 storage.set_study_system_attr(study_id, _METRIC_NAMES, list(header.metrics))
         except OSError as error:
@@ -227,6 +228,15 @@ class Record:
     def frozen_trials(self, states: tuple[TrialState, ...] | None = None) -> list[FrozenTrial]:
         """The trials as Optuna sees them, for samplers."""
         return self.storage.get_all_trials(self.study_id, deepcopy=False, states=states)
+
+    def optuna_study(self) -> optuna.Study:
+        """A copy of the trials as a study of Optuna's in memory, with which nobody can write into the record."""
+        study = optuna.create_study(study_name=self.name, directions=_directions(self.header))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            study.set_metric_names(list(self.header.metrics))
+        study.add_trials(self.frozen_trials())
+        return study
 
     def start(self, proposal: Proposal, facts: Mapping[str, Any] | None = None) -> int:
         """Write a new running trial with its first facts in one line of the journal, and return its number."""
@@ -340,6 +350,10 @@ def _check_size(journal: Path) -> None:
         raise RecordError(
             f"{journal}: reading it takes about {needed / 1e9:.1f} GB, this machine has {memory / 1e9:.1f} GB of memory"
         )
+
+
+def _directions(header: StudyHeader) -> list[StudyDirection]:
+    return [StudyDirection.MAXIMIZE if mode == "max" else StudyDirection.MINIMIZE for mode in header.modes]
 
 
 def _check(trial: TrialRecord) -> None:

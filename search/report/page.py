@@ -50,6 +50,10 @@ class Picture:
         """The picture itself as an address, so that the page needs no other file."""
         return f"data:image/png;base64,{base64.b64encode(self.data).decode()}"
 
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows."""
+        return self.data
+
 
 @dataclass(frozen=True, kw_only=True)
 class Section:

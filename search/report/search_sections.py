@@ -75,12 +75,13 @@ def params(material: Material) -> Iterator[Section]:
     yield Section(
         title=f"{header.metric} against each param (split {header.split})",
         remarks=(remark,),
-        pictures=[_param_picture(material, name) for name in material.names],
+        pictures=[param_picture(material, name) for name in material.names],
         tables=(table,) if table.rows else (),
     )
 
 
-def _param_picture(material: Material, name: str) -> Picture:
+def param_picture(material: Material, name: str) -> Picture:
+    """Score against a param that varies."""
     header, stairs = material.header, material.record.noted(STAIRS)
     plot = plots.against_param(name, material.trials, header, log=_is_log(header.canonical, name), stairs=stairs)
     return Picture(name=f"param-{name}", data=plots.png(plot), text=f"{header.metric} against {name}")
