@@ -178,6 +178,7 @@ def story(desk, monkeypatch, capsys):
     return Story(monkeypatch, capsys)
 
 
+@pytest.mark.long
 def test_every_printed_command_runs_as_it_is_printed(story):
     for command in TYPED:
         story.type(command)
