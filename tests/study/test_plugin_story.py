@@ -36,6 +36,7 @@ def place(tmp_path_factory):
     for name, text in files.items():
         (place.folder / name).write_text(text)
     place.space = place.folder / "patches.yaml"
+    place.env["RAY_raylet_start_wait_time_s"] = "300"
     return place
 
 
