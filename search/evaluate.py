@@ -25,6 +25,7 @@ from mgc.config import Vote
 from mgc.datasets.registry import open_dataset
 from mgc.features.audio import AudioError
 from mgc.files import buckets
+from mgc.plugins.sources import add_option, use_files
 from mgc.predict import CAUTION, predict_song
 from mgc.saved import SavedModel, load_model
 from mgc.tracks.dataset import Dataset, DatasetError, Track
@@ -176,6 +177,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: argparse.Namespace) -> int:
+    use_files(*arguments.plugin)
     model = load_model(arguments.model, "cuda" if torch.cuda.is_available() else "cpu")
     _ = model.listener  # before any file is read: it refuses a model that takes no audio
     dataset = _labelled(arguments.data)
@@ -268,6 +270,7 @@ def parser() -> Parser:
     )
     made.add_argument("model", type=Path, metavar="MODEL", help="model folder, such as runs/STUDY/model")
     made.add_argument("data", metavar="FOLDER", help="a folder <genre>/<file>, or a dataset's name")
+    add_option(made)
     made.add_argument("--json", action="store_true", help="end with the result as one JSON object")
     return made
 

@@ -11,6 +11,7 @@ from mgc.config import DataConfig, SplitPolicy
 from mgc.datasets.registry import open_dataset
 from mgc.files.paths import expanded
 from mgc.models.registry import MODELS, model_class
+from mgc.plugins.sources import add_option, use_files
 from mgc.tracks.dataset import Dataset
 from mgc.tracks.splits import make_split
 from mgc.words.command import TextParser, exit_code, program
@@ -30,6 +31,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: argparse.Namespace) -> int:
+    use_files(*arguments.plugin)
     path = arguments.space
     check_path(path)
     model = model_class(arguments.model)
@@ -83,6 +85,7 @@ def remark(dataset: Dataset, data: DataConfig) -> str:
 def parser() -> TextParser:
     made = TextParser(prog=program("search.new"), description="Write a space file for a dataset and a model.")
     made.add_argument("space", metavar="SPACE.yaml", type=Path, help="the file; one that is there is left alone")
+    add_option(made)
     made.add_argument("--data", metavar="NAME|DIR|FILE", default="synthetic", help="dataset (default: %(default)s)")
     made.add_argument("--model", default="se_cnn", help=f"{', '.join(MODELS)} or timm/NAME (default: %(default)s)")
     return made
