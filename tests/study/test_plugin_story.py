@@ -108,7 +108,7 @@ def test_a_confirmation_has_its_metric_of_the_test_part_and_the_model_as_one_gra
     assert life.confirmed.returncode == 0, life.confirmed.stderr
     record = Record.open(life.record.folder.with_name("story-confirm"))
     assert all("test_top2" in scores for scores in scores_on_test(record.noted(TEST)).values())
-    assert [each.digest for each in record.header.plugins] == [each.digest for each in life.record.header.plugins]
+    assert {each.digest for each in record.header.plugins} == {each.digest for each in life.record.header.plugins}
     assert (life.record.folder / "mlflow_model" / "MLmodel").is_file(), life.confirmed.stderr
 
 
