@@ -13,6 +13,7 @@ import pytest
 REASONS = (
     "needs a GPU",
     "needs a machine without a GPU",
+    "needs a CPU that multiplies in bf16",
     "needs glibc",
     "needs root",
     "needs Chromium",

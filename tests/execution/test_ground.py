@@ -62,7 +62,7 @@ def test_shipped_spaces_have_clips_that_their_models_take(path: Path) -> None:
 def test_one_too_short_choice_is_refused_with_the_shortest_that_is_taken() -> None:
     option = "params.clip_seconds={choice: [6.0, 3.0, 1.0]}"
     line = refusal(SPACES / "joint.yaml", option)
-    rule = "params.clip_seconds must be >= 1.44 for se_cnn at 32 frames or more, got 1 (22 frames)"
+    rule = "params.clip_seconds must be >= 1.44 for se_cnn, which needs at least 32 frames, got 1 (22 frames)"
     assert line == f"--set {option}: {rule}"
     assert refusal(SPACES / "joint.yaml", "params.clip_seconds={choice: [6.0, 3.0, 1.44]}") is None
 
@@ -83,7 +83,7 @@ def test_a_choice_that_only_one_model_cannot_take_is_refused(tmp_path: Path) -> 
     assert refusal(path) is None
     path.write_text(CONDITIONAL.replace("0.3", "0.1"))
     assert re.match(
-        r".*/x\.yaml:6: params\.clip_seconds must be >= 0.163 for crnn_cnn at 8 frames or more, got 0.1 ",
+        r".*/x\.yaml:6: params\.clip_seconds must be >= 0.163 for crnn_cnn, which needs at least 8 frames, got 0.1 ",
         refusal(path) or "",
     )
     path.write_text(CONDITIONAL.replace("0.1", "0.3").replace("[crnn_cnn, crnn_rnn]", "crnn_rnn"))

@@ -80,7 +80,7 @@ def check(words):
     python, option, module, *arguments = words
     assert (python, option) == ("python", "-m")
     if module == "search.confirm":
-        given = confirm._parser().parse_args(arguments)
+        given = confirm.parser().parse_args(arguments)
         Record.open(given.out / given.study)
         return
     if module == "search.tracking":
@@ -140,7 +140,7 @@ def test_the_answer_names_a_command_that_tells_the_same_server(tmp_path):
     record.note(TRACKING_URI, "http://ml:5000")
     [command] = re.findall(r"`(python .*?)`", search_answer(record).text)
     check(shlex.split(command))
-    assert confirm._parser().parse_args(shlex.split(command)[3:]).tracking_uri == "http://ml:5000"
+    assert confirm.parser().parse_args(shlex.split(command)[3:]).tracking_uri == "http://ml:5000"
 
 
 def outcome_of(record):

@@ -25,6 +25,7 @@ from mgc.models.se_cnn import SECNNConfig, hidden_size
 from mgc.networks.effective import effective_network, network_digest
 from mgc.networks.networks import build_model, check_shape, num_weights
 from mgc.networks.training_config import TrainingConfig, training_config
+from mgc.training.device import choose_precision
 from mgc.words.errors import ConfigError
 
 torch.set_num_threads(1)
@@ -181,6 +182,8 @@ def test_vgg11_in_every_modality(modality: Modality) -> None:
 
 @pytest.mark.parametrize("name", SMALL)
 def test_bf16_and_channels_last_give_nearly_the_same_logits(name: str) -> None:
+    if name == "crnn_rnn" and choose_precision("cpu") == "fp32":
+        pytest.skip("needs a CPU that multiplies in bf16: on another one torch has no LSTM in bf16")
     model, shape = small(name)
     x_BCFT = clips_of(shape, 4)
     model.eval()
@@ -347,7 +350,7 @@ def test_fields_that_are_said_to_show_in_the_network_do(name: str) -> None:
 def test_too_short_a_clip_is_answered_with_the_shortest_that_works(name: str) -> None:
     given = config(name, clip_seconds=0.04)
     with pytest.raises(
-        ConfigError, match=rf"^clip_seconds must be >= \S+ for {name} at \d+ frames or more, got 0.04"
+        ConfigError, match=rf"^clip_seconds must be >= \S+ for {name}, which needs at least \d+ frames, got 0.04"
     ) as e:
         check_shape(given, papers_clip(given))
     shortest = float(re.findall(r">= (\S+)", str(e.value))[0])
@@ -362,7 +365,7 @@ def test_the_whole_message_of_a_clip_that_is_too_short() -> None:
     given = config("se_cnn", clip_seconds=0.5)
     with pytest.raises(
         ConfigError,
-        match=r"^clip_seconds must be >= 0\.72 for se_cnn at 32 frames or more, got 0\.5 \(22 frames\)$",
+        match=r"^clip_seconds must be >= 0\.72 for se_cnn, which needs at least 32 frames, got 0\.5 \(22 frames\)$",
     ):
         build_model(given, papers_clip(given), 10)
 
@@ -392,7 +395,7 @@ def test_a_longer_clip_does_not_help_where_the_picture_is_resized() -> None:
 
 def test_timms_networks_are_asked_by_trying() -> None:
     short, enough = (config("vgg11", picture=None, clip_seconds=seconds) for seconds in (0.5, 0.72))
-    with pytest.raises(ConfigError, match=r"^clip_seconds must be >= 0\.72 for vgg11 at 32 frames or more, got 0\.5"):
+    with pytest.raises(ConfigError, match=r"^clip_seconds must be >= 0\.72 for vgg11, which needs at least 32 frames"):
         check_shape(short, papers_clip(short))
     check_shape(enough, papers_clip(enough))
 
