@@ -45,7 +45,7 @@ class Study:
 
     @property
     def state(self) -> str:
-        """`finished`, `running`, `stopped`, or `killed`."""
+        """`finished`, `running`, `stopped`, or `interrupted`."""
         return state_of(self.record)
 
     @property

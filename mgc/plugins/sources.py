@@ -14,7 +14,7 @@ from mgc.plugins.loading import use
 from mgc.plugins.plugin import Plugin, PluginError, read
 
 VARIABLE = "MGC_PLUGINS"
-GROUPS = ("mgc.models", "mgc.training.metrics", "mgc.datasets")
+GROUPS = ("mgc.models", "mgc.metrics", "mgc.datasets")
 """The groups of entry points by which an installed package names its plug-ins: each is a module, read as a file is."""
 
 _log = logging.getLogger("mgc")

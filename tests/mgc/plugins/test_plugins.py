@@ -379,6 +379,14 @@ def test_an_installed_package_names_its_plugin_by_an_entry_point(monkeypatch: py
     assert model_class("mean")().model_dump() == {"width": 5}
 
 
+@pytest.mark.parametrize("kind", ["models", "metrics", "datasets"])
+def test_the_groups_of_entry_points_are_those_that_the_guide_names(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    assert f"`mgc.{kind}`" in (Path(__file__).parents[3] / "docs" / "plugins.md").read_text()
+    install(Path("site"), f"ours_{kind}", METRIC, f"mgc.{kind}")
+    monkeypatch.syspath_prepend(Path("site").absolute())
+    assert [plugin.name for plugin in named([])] == [f"ours_{kind}.models.py"]
+
+
 def test_an_installed_plugin_that_is_broken_is_left_out_with_a_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
