@@ -146,6 +146,7 @@ def problems(config: Mapping[str, Any]) -> Iterator[str]:
     if schema_problems:
         return
     yield from _login_problems(config)
+    yield from _mount_problems(config.get("file_mounts") or {})
     provider, node_types = config["provider"], config.get("available_node_types", {})
     yield from _unknown_keys("provider", provider, set(_schema()["properties"]["provider"]["properties"]))
     if provider["type"] == "aws":
@@ -165,6 +166,14 @@ def _login_problems(config: Mapping[str, Any]) -> Iterator[str]:
     for place, name in names:
         if name is not None and not LOGIN.fullmatch(str(name)):
             yield f"{place} must be a name or an address, got {name!r}"
+
+
+def _mount_problems(mounts: Mapping[str, str]) -> Iterator[str]:
+    """A clone's `search` without its `spaces`: Ray on the head fails on a link to nowhere, and starts no worker."""
+    for remote, local in mounts.items():
+        spaces = re.sub("search/?$", "spaces", remote)
+        if Path(local).name == "search" and (Path(local) / "spaces").is_symlink() and spaces not in mounts:
+            yield f"file_mounts must have {spaces} too, since {local}/spaces is a link to it"
 
 
 def _schema_problems(config: Mapping[str, Any]) -> Iterator[str]:

@@ -59,6 +59,10 @@ SLIPS = {
         lambda config: config["provider"].update(regoin=config["provider"]["region"]),
         r"^provider: unknown key 'regoin' \(did you mean 'region'\?\)$",
     ),
+    "no spaces, to which search/spaces is a link": (
+        lambda config: config["file_mounts"].pop("~/mgc-search/spaces"),
+        r"^file_mounts must have ~/mgc-search/spaces too, since search/spaces is a link to it$",
+    ),
     "no region": (lambda config: config["provider"].pop("region"), r"^provider\.region is missing$"),
     "a key that Ray does not know": (lambda config: config.update(idle_timeout_minuts=3), r"idle_timeout_minuts"),
     "no provider": (lambda config: config.pop("provider"), r"^'provider' is a required property$"),
@@ -177,5 +181,5 @@ def test_ray_asks_for_its_token_and_serves_its_pages_on_the_head_alone(path):
 @pytest.mark.parametrize("path", [AWS, ONPREM], ids=lambda path: path.name)
 def test_only_the_program_and_the_token_leave_the_laptop(path):
     mounts = yaml.safe_load(path.read_text())["file_mounts"]
-    program = {"mgc", "search", "pyproject.toml", "constraints.txt", "README.md"}
+    program = {"mgc", "search", "spaces", "pyproject.toml", "constraints.txt", "README.md"}
     assert set(mounts.values()) == program | {"~/.ray/auth_token"}
