@@ -27,6 +27,7 @@ _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # printing it costs a request for each run that ends
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # `ui` starts a dozen processes for jobs that no study has
 }
 """MLflow reads these from the environment only; a value that the user has set is left."""
 MOST_BYTES = 64 * 2**20

@@ -80,11 +80,11 @@ def test_more_trials_run_once_there_are_more_nodes(cluster, tmp_path):
             most = max(most, len([trial for trial in trials if trial.epochs]))
         return most
 
-    until(lambda: running() >= 1, "a trial runs")
+    until(lambda: running() >= 1, "a trial runs", 240)
     running_before = most
     added = cluster.add_node(num_cpus=1, **PRICED)  # which only the main thread can do
-    until(lambda: running() >= 2, "two trials run")
-    assert (driver.wait(timeout=180), running_before, most) == (0, 1, 2)
+    until(lambda: running() >= 2, "two trials run", 240)
+    assert (driver.wait(timeout=900), running_before, most) == (0, 1, 2)
     cluster.remove_node(added)
     assert "now 2 trials at a time on 3 nodes with 2 CPUs" in (tmp_path / "said").read_text()
 

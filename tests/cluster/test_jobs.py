@@ -52,7 +52,7 @@ def command(module, *words):
 def ended(*words, cwd):
     """A command's end, in a folder that is not the program's."""
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True, timeout=240, check=False)
+    return subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True, timeout=600, check=False)
 
 
 @pytest.mark.long
@@ -118,7 +118,7 @@ def test_only_the_program_and_the_space_are_packed(tmp_path):
         assert sorted(path.name for path in folder.iterdir()) == ["mgc", "mine.py", "search", space.name]
         assert (folder / "mine.py").read_text() == "# mine\n"
         kinds = {path.suffix for path in Path(folder).rglob("*") if path.is_file()}
-        assert kinds == {".py", ".csv", ".txt", ".jinja", ".yaml"}
+        assert kinds == {".py", ".csv", ".txt", ".jinja", ".yaml", ".json", ".typed"}
 
 
 def test_plugins_are_sent_as_they_are_here_and_named_by_their_names_there(tmp_path, monkeypatch):

@@ -63,6 +63,6 @@ class Driver:
     def end(self):
         """Wait for the end: its exit code, what it printed, and the seconds it took from here."""
         started = time.monotonic()
-        code = self.process.wait(240)
+        code = self.process.wait(600)
         seconds = time.monotonic() - started
         return SimpleNamespace(code=code, stdout=self.out.read_text(), stderr=self.err.read_text(), seconds=seconds)
