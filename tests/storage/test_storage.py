@@ -224,7 +224,7 @@ def test_a_study_that_went_on_elsewhere_is_not_overwritten_by_an_older_copy(tmp_
     add_trial(record, "complete", [0.5])
     copy_study(record)
     assert stored.read_bytes() == elsewhere
-    assert caplog.messages == [f"not copied: the study on {stored.parent} went on without this machine"]
+    assert caplog.messages == [f"not copied: another machine has continued the study on {stored.parent}"]
 
 
 def add_elsewhere(storage, record):
@@ -252,8 +252,8 @@ def test_a_copy_while_the_study_runs_never_takes_the_place_of_what_another_machi
     assert not pruned  # nothing is deleted that the other machine may need
     address = f"{storage}/se_ratio-001"
     assert caplog.messages == [
-        f"the study on {address} went on without this machine, and is not copied",
-        f"not copied: the study on {address} went on without this machine",
+        f"another machine continues the study on {address}, so this one copies nothing there",
+        f"not copied: another machine has continued the study on {address}",
     ]
 
 
@@ -347,7 +347,7 @@ def test_a_study_that_went_on_in_two_ways_is_refused_with_the_remedy(storage, tm
     copy_study(record)
     add_elsewhere(storage, record)
     add_trial(record, "complete", [0.5])
-    line = rf"^study se_ratio-001 went on in two ways, in {record.folder} and on {address}; move one of them away, and"
+    line = rf"^study se_ratio-001 was continued in two places, in {record.folder} and on {address}; move one of them"
     with pytest.raises(StorageError, match=line), only_driver(record.folder, address):
         pass
 
@@ -401,7 +401,7 @@ def test_a_driver_whose_copy_is_refused_looks_at_once_who_has_the_lease(tmp_path
             add_trial(record, "complete", [0.5])
             copier.copy_soon()
             until(lambda: lease.lost is not None, "the look")
-    line = f"the study on {record.header.storage} went on without this machine, and is not copied"
+    line = f"another machine continues the study on {record.header.storage}, so this one copies nothing there"
     assert caplog.messages[0] == line
     assert lease.lost == f"{taken.holder} has taken the lease of {record.header.storage}"
 
