@@ -9,7 +9,7 @@ from search.record.header import new_header
 from search.record.journal import _JournalFile, locked
 from search.record.record import Record, has_begun
 from search.sampler.sampler import Sampler
-from search.scheduler.registry import scheduler_of
+from search.scheduler.scheduler import scheduler_of
 from search.settings.objectives import means
 from search.space.space import Space
 from search.study.loop import StudyLoop

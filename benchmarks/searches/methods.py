@@ -62,8 +62,8 @@ class Method:
 
 
 def _ours(scheduler: str, sampler: str, min_epochs: int | Literal["auto"] | None, of: Setting) -> Searcher:
-    space = space_of(of.problem, sampler=sampler, seed=of.seed, min_epochs=min_epochs)
-    return Ours(space, scheduler, of.taken, of.slots)
+    space = space_of(of.problem, sampler=sampler, seed=of.seed, scheduler=scheduler, min_epochs=min_epochs)
+    return Ours(space, of.taken, of.slots)
 
 
 def _today(of: Setting) -> Searcher:
@@ -95,9 +95,9 @@ METHODS: Mapping[str, Method] = {
     "today": Method(_today, (HERE / "today.py", Path("search/scheduler/asha.py"))),
     "random-promote": Method(partial(_ours, "promote", "random", 1), SEARCH),
     "random-stop": Method(partial(_ours, "stop", "random", 1), SEARCH),
-    "tpe": Method(partial(_ours, "none", "tpe", None), SEARCH),
-    "random": Method(partial(_ours, "none", "random", None), SEARCH),
-    "rung-gp": Method(partial(_ours, "none", "rung_gp", None), SEARCH),
+    "tpe": Method(partial(_ours, "promote", "tpe", None), SEARCH),
+    "random": Method(partial(_ours, "promote", "random", None), SEARCH),
+    "rung-gp": Method(partial(_ours, "promote", "rung_gp", None), SEARCH),
     "optunasearch-asha": Method(_rays, (HERE / "others.py",)),
     "tpe-hyperband": Method(_hyperband, (HERE / "others.py",)),
     **{name: Method(partial(_syne_tune, name), (HERE / "syne.py", HERE / "syne_process.py")) for name in syne.METHODS},

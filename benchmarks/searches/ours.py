@@ -11,8 +11,7 @@ from benchmarks.searches.space import METRIC, Taken
 from search.record.record import TrialRecord
 from search.sampler.sampler import Sampler
 from search.sampler.translate import Candidate
-from search.scheduler.registry import SCHEDULERS
-from search.scheduler.scheduler import Decision, Go, Pause, Scheduler, Stop
+from search.scheduler.scheduler import Decision, Go, Pause, Stop, scheduler_of
 from search.space.domains import label
 from search.space.space import Space
 
@@ -33,10 +32,10 @@ class TableSampler(Sampler):
 class Ours:
     """A sampler and a scheduler of ours, by their names."""
 
-    def __init__(self, space: Space, scheduler: str, taken: Taken, slots: int) -> None:
+    def __init__(self, space: Space, taken: Taken, slots: int) -> None:
         self.num_epochs = space.budget.full
         self.sampler = TableSampler(space, taken, slots)
-        self.scheduler: Scheduler = SCHEDULERS[scheduler](space.budget, space.search.objectives.mode)
+        self.scheduler = scheduler_of(space.budget, space.search.objectives.mode)
         self.trials: list[TrialRecord] = []
 
     def next(self) -> Begin | Continue:

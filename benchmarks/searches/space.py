@@ -19,12 +19,17 @@ Taken = Callable[[Config], Config]
 
 
 def space_of(
-    problem: Problem, *, sampler: str = "random", seed: int = 0, min_epochs: int | Literal["auto"] | None = 1
+    problem: Problem,
+    *,
+    sampler: str = "random",
+    seed: int = 0,
+    scheduler: str = "promote",
+    min_epochs: int | Literal["auto"] | None = 1,
 ) -> Space:
-    """The problem's params as a space; no space file has them, since no model of ours does. There are no rungs where
-    `min_epochs` is None.
+    """The problem's params as a space; no space file has them, since no model of ours does. There are no rungs,
+    and there is no scheduler, where `min_epochs` is None.
     """
-    rungs = {} if min_epochs is None else {"min_epochs": min_epochs, "reduction_factor": ETA}
+    rungs = {"scheduler": scheduler, "min_epochs": min_epochs, "reduction_factor": ETA}
     return Space(
         name=problem.name,
         path=Path(problem.name),
@@ -32,6 +37,8 @@ def space_of(
         data=DataConfig(),
         params=problem.params,
         search=SearchConfig(sampler=sampler, seed=seed, metric=METRIC, on_repeat="reseed"),
-        budget=Budget(**{"max_epochs" if rungs else "epochs": problem.num_epochs}, **rungs),
+        budget=Budget(epochs=problem.num_epochs)
+        if min_epochs is None
+        else Budget(max_epochs=problem.num_epochs, **rungs),
         resources=Resources(),
     )

@@ -26,6 +26,7 @@ from mgc.training.device import best_device, place_model
 from search.execution.ground import Ground
 from search.machines.slots import Slots, share_bytes
 from search.scheduler.promote import PROBES
+from search.settings.schedulers import SCHEDULERS
 from search.settings.sections import Budget
 from search.words import duration
 
@@ -37,9 +38,6 @@ TIMED_S = 0.1
 """How long a step must take to be believed."""
 EVALUATION_COST = 1 / 3
 """What a clip costs that is only predicted, beside one that is trained with: a forward pass of three."""
-
-
-_LETS_GO_ON = {"promote": "promotes", "stop": "continues"}
 
 
 def estimate_lines(
@@ -62,7 +60,7 @@ def estimate_lines(
     likely_s = max(epochs_of_all / slots.count, budget.full) * epoch_s
     all_s = f"{duration(most_s)} for all trials"
     if budget.rungs():
-        share = f"if ASHA {_LETS_GO_ON[budget.scheduler]} one trial of {budget.reduction_factor} at a rung"
+        share = f"if one trial of {budget.reduction_factor} goes on at a rung"
         all_s = f"about {duration(likely_s)} {share}, {duration(most_s)} if all trials went to the end"
     clips = _range([f"{train:,}" for train, _ in sorted(epochs)])
     spread = _range([duration(seconds) for seconds in sorted(seconds for _, seconds in epochs)])
@@ -115,7 +113,7 @@ def expected_epochs(budget: Budget, *, trials: int, keep: int) -> float:
     >>> expected_epochs(Budget(min_epochs=1, max_epochs=9, reduction_factor=3), trials=90, keep=3)
     210.0
     """
-    is_promoted, rungs = budget.scheduler == "promote", budget.rungs()
+    is_promoted, rungs = SCHEDULERS[budget.scheduler].pauses, budget.rungs()
     probes = PROBES if is_promoted and budget.min_epochs == "auto" and len(rungs) > 1 else 0
     total, number, before = 0.0, float(trials), 0
     for epoch in (*rungs, budget.full):

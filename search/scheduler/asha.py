@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from search.scheduler.scheduler import Decision, Go, NeverPauses, Stop
+from search.settings.sections import Budget
 
 
 class StoppingAsha(NeverPauses):
@@ -39,3 +40,8 @@ class StoppingAsha(NeverPauses):
         self._scores[rung][trial] = signed
         is_below = bool(before) and signed < np.percentile(before, self._percentile)
         return Stop(f"ASHA after epoch {epoch}") if is_below else Go()
+
+
+def stopping_asha(budget: Budget, mode: str) -> StoppingAsha:
+    """The scheduler `stop` of a budget."""
+    return StoppingAsha(rungs=budget.rungs(), reduction_factor=budget.reduction_factor, mode=mode)

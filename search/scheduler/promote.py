@@ -19,6 +19,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from search.scheduler.scheduler import Decision, FirstRung, Go, Pause
+from search.settings.sections import Budget
 from search.stats import rank_correlation
 
 EARLY_TRIALS = 3
@@ -139,3 +140,13 @@ class PromotingAsha:
         agreement = rank_correlation(*([scores[trial] for trial in self._probes] for scores in (first, second)))
         self._judged_from = list(self._rungs)[0 if agreement >= MIN_AGREEMENT else 1]
         self.first_rung = FirstRung(self._judged_from, agreement)
+
+
+def promoting_asha(budget: Budget, mode: str) -> PromotingAsha:
+    """The scheduler `promote` of a budget."""
+    return PromotingAsha(
+        rungs=budget.rungs(),
+        reduction_factor=budget.reduction_factor,
+        mode=mode,
+        finds_first_rung=budget.min_epochs == "auto",
+    )

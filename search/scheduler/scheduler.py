@@ -9,7 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from pkgutil import resolve_name
 from typing import Protocol
+
+from search.settings.schedulers import SCHEDULERS
+from search.settings.sections import Budget
 
 
 @dataclass(frozen=True)
@@ -94,3 +98,11 @@ class NoScheduler(NeverPauses):
 
     def on_report(self, trial: int, epoch: int, score: float) -> Decision:
         return Go()
+
+
+def scheduler_of(budget: Budget, mode: str) -> Scheduler:
+    """A new scheduler for a study of this budget, of whose scores `mode`, max or min, is the better."""
+    if not budget.rungs():
+        return NoScheduler()
+    scheduler: Scheduler = resolve_name(SCHEDULERS[budget.scheduler].made_by)(budget, mode)
+    return scheduler

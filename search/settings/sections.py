@@ -14,6 +14,7 @@ from mgc.words.errors import ConfigError, close_to, nearest
 from search.settings.metrics import METRICS, Metric, Mode
 from search.settings.objectives import Objectives, listed, mean_name
 from search.settings.samplers import SAMPLERS, SamplerEntry, sampler_of
+from search.settings.schedulers import SCHEDULERS, SchedulerEntry
 
 OnRepeat = Literal["reseed", "reuse", "allow"]
 MAX_PER_GPU = 64
@@ -30,7 +31,7 @@ def one_of(names: Collection[str], value: Any) -> Any:
     return value
 
 
-def names_schema(entries: Mapping[str, Metric] | Mapping[str, SamplerEntry]) -> dict[str, Any]:
+def names_schema(entries: Mapping[str, Metric | SamplerEntry | SchedulerEntry]) -> dict[str, Any]:
     """The JSON Schema of a name that has an entry. `enumDescriptions` is no part of the standard; editors show it."""
     descriptions = [entry.description for entry in entries.values()]
     return {"enum": list(entries), "enumDescriptions": descriptions, "type": "string"}
@@ -39,6 +40,11 @@ def names_schema(entries: Mapping[str, Metric] | Mapping[str, SamplerEntry]) -> 
 def sampler_name(value: Any) -> Any:
     """The name of a sampler."""
     return one_of(SAMPLERS, value)
+
+
+def scheduler_name(value: Any) -> Any:
+    """The name of a scheduler."""
+    return one_of(SCHEDULERS, value)
 
 
 def params_each(first: Any) -> Any:
@@ -217,11 +223,10 @@ class Budget(Section):
         int | None, Field(ge=1, le=100_000, description="every trial runs this many; there is no scheduler")
     ] = None
     scheduler: Annotated[
-        Literal["promote", "stop"],
-        Field(
-            description="ASHA, which compares trials at the rungs: promote pauses each, and continues the best; stop "
-            "ends those that are not among the best"
-        ),
+        str,
+        BeforeValidator(scheduler_name),
+        WithJsonSchema(names_schema(SCHEDULERS)),
+        Field(description="what compares trials at the rungs, and lets the best go on"),
     ] = "promote"
     min_epochs: Annotated[
         Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
+from search.settings.schedulers import SCHEDULERS
 from search.space.document import written
 from search.space.domains import label
 from search.space.params import Param, ordered
@@ -97,8 +98,8 @@ def _budget(space: Space) -> str:
     rungs = space.budget.rungs()
     if not rungs:
         return f"{space.budget.full} epochs each"
-    what = "promotes the best trials" if space.budget.scheduler == "promote" else "may stop a trial"
-    return f"{space.budget.full} epochs, ASHA {what} after {', '.join(map(str, rungs))}"
+    what = SCHEDULERS[space.budget.scheduler].says
+    return f"{space.budget.full} epochs, {what} after {', '.join(map(str, rungs))}"
 
 
 def _given(values: Mapping[str, object]) -> str:

@@ -19,7 +19,7 @@ from search.machines.slots import Slots
 from search.record.notes import FIRST_RUNG, first_rung_text
 from search.record.plugins import plugins_of
 from search.record.studies import check_data
-from search.scheduler.registry import scheduler_of
+from search.scheduler.scheduler import scheduler_of
 from search.study.loop import StudyLoop
 from search.study.plan import Run, prune
 

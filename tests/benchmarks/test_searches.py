@@ -314,7 +314,7 @@ def test_every_method_replays_a_table_the_same_twice_and_finds_a_good_config(lin
 
 def test_a_method_is_told_the_params_of_the_row_that_was_trained(lines):
     for make in (
-        lambda taken: Ours(space_of(lines, sampler="tpe", min_epochs=None), "none", taken, 1),
+        lambda taken: Ours(space_of(lines, sampler="tpe", min_epochs=None), taken, 1),
         lambda taken: Today(space_of(lines), NoScheduler(), taken, 1),
     ):
         trainings = lines.trainings(0)
@@ -341,7 +341,7 @@ def test_a_paused_trial_of_ours_continues_where_it_was_and_the_sampler_hears_of_
     for name in ("report", "pause", "go_on"):
         monkeypatch.setattr(TableSampler, name, heard(name))
     trainings = lines.trainings(0)
-    course = Replay(Ours(space_of(lines), "promote", trainings.taken, 4), trainings, 4, limit_s(lines, 4)).run()
+    course = Replay(Ours(space_of(lines), trainings.taken, 4), trainings, 4, limit_s(lines, 4)).run()
     epochs = {}
     for number, epoch in (call for name, call in calls if name == "report"):
         epochs.setdefault(number, []).append(epoch)
@@ -356,7 +356,7 @@ def test_a_paused_trial_of_ours_continues_where_it_was_and_the_sampler_hears_of_
 def test_today_proposes_as_the_shipped_tpe_does_without_stopping(lines):
     space, configs = space_of(lines, sampler="tpe", seed=3, min_epochs=None), []
     for searcher in (
-        Ours(space, "none", lines.trainings(0).taken, 2),
+        Ours(space, lines.trainings(0).taken, 2),
         Today(space, NoScheduler(), lines.trainings(0).taken, 2),
     ):
         configs.append([])

@@ -53,6 +53,6 @@ def test_times_are_given_as_people_say_them(monkeypatch, epoch_s, times):
     _, shown = estimate_lines(ground, slots, [{}], budget=Budget(min_epochs=1, max_epochs=9), trials=6)
     epoch, likely, most = times
     assert shown == (
-        f"time: {epoch} for an epoch of 450 clips; about {likely} if ASHA promotes one trial of 3 at a rung, "
+        f"time: {epoch} for an epoch of 450 clips; about {likely} if one trial of 3 goes on at a rung, "
         f"{most} if all trials went to the end"
     )

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
+from mgc.words.errors import ConfigError
 from search.scheduler.asha import StoppingAsha
-from search.scheduler.registry import scheduler_of
-from search.scheduler.scheduler import Go, NoScheduler, Stop
+from search.scheduler.scheduler import Go, NoScheduler, Pause, Stop, scheduler_of
+from search.settings.schedulers import SCHEDULERS
 from search.settings.sections import Budget
 
 budgets = st.builds(
@@ -91,3 +92,17 @@ def test_a_budget_without_rungs_stops_nobody():
     assert isinstance(scheduler_of(Budget(epochs=9), "max"), NoScheduler)
     assert scheduler_of(Budget(epochs=9), "max").on_report(0, 1, -1e9) == Go()
     assert isinstance(scheduler_of(Budget(scheduler="stop"), "max"), StoppingAsha)
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_every_scheduler_that_a_space_may_name_is_made_and_pauses_if_its_entry_says_so(name):
+    scheduler = scheduler_of(Budget(scheduler=name), "max")
+    decisions = {type(scheduler.on_report(trial, 1, -trial)) for trial in range(30)}
+    assert decisions == {Go, Pause} if SCHEDULERS[name].pauses else {Go, Stop}
+
+
+def test_a_scheduler_that_there_is_not_is_refused_with_the_names_that_there_are():
+    with pytest.raises(
+        ConfigError, match=r"^scheduler must be one of promote, stop, got 'stopp' \(did you mean 'stop'\?\)$"
+    ):
+        Budget.checked({"scheduler": "stopp"})

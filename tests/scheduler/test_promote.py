@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from search.scheduler.promote import EARLY_TRIALS, PROBES, PromotingAsha
-from search.scheduler.registry import scheduler_of
-from search.scheduler.scheduler import FirstRung, Go, Pause
+from search.scheduler.scheduler import FirstRung, Go, Pause, scheduler_of
 from search.settings.sections import Budget
 from search.stats import rank_correlation
 

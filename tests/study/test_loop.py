@@ -15,8 +15,7 @@ from search.record.journal import RecordError
 from search.record.ranking import ranked
 from search.record.record import Record
 from search.sampler.sampler import Sampler
-from search.scheduler.registry import scheduler_of
-from search.scheduler.scheduler import Go, NoScheduler
+from search.scheduler.scheduler import Go, NoScheduler, scheduler_of
 from search.space.space import Space
 from search.study.loop import MAX_WORKER_LOSSES, SAME_FAILURES, BlockedError, common_failure
 
