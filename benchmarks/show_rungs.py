@@ -17,7 +17,8 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, ScalarForm
 
 from search.plots.axes import legend, name_axes, new_figure, prepare
 from search.plots.plots import COLORS, png
-from search.record.record import Record, TrialRecord
+from search.record.record import Record
+from search.record.trial import TrialRecord
 
 SIZE = (6.4, 6.4)
 """Inches."""

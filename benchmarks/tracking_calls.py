@@ -21,7 +21,8 @@ from ray.air._internal.mlflow import _MLflowLoggerUtil  # what ray.air.integrati
 
 from benchmarks.figure import Figure
 from search.record.header import StudyHeader
-from search.record.record import Proposal, Record
+from search.record.record import Record
+from search.record.trial import Proposal
 from search.tracking.mlflow_backend import MlflowBackend
 
 HEADER = StudyHeader(

@@ -13,7 +13,8 @@ from search.list import state_of
 from search.record.files import MODEL, PAGE, confirmation_folder
 from search.record.notes import ANSWER
 from search.record.ranking import BOOKKEEPING, pareto_front, ranked
-from search.record.record import Record, TrialRecord
+from search.record.record import Record
+from search.record.trial import TrialRecord
 from search.space.space import Space
 
 if TYPE_CHECKING:  # each is a second that a look at a study does not need

@@ -22,7 +22,8 @@ from rich.text import Text
 from mgc.words.command import Parser, exit_code, folder, program
 from search.record.files import JOURNAL, PAGE, REPORT
 from search.record.notes import TEST, scores_on_test
-from search.record.record import Record, TrialRecord, readable
+from search.record.record import Record, readable
+from search.record.trial import TrialRecord
 from search.results.published import Figure, figures, has_settings
 from search.settings.metrics import is_share
 from search.space.shipped import SHIPPED

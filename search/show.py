@@ -13,8 +13,9 @@ from rich.text import Text
 from mgc.words.command import TextParser, exit_code, folder, program
 from search.record.files import study_names
 from search.record.ranking import BOOKKEEPING, ranked, repeats, scores_of, state_of
-from search.record.record import Record, TrialRecord
+from search.record.record import Record
 from search.record.studies import trial_called
+from search.record.trial import TrialRecord
 from search.results.commands import rerun_command
 from search.results.confirmed import confirmations, study_answer
 from search.space.describe import params_lines

@@ -8,9 +8,9 @@ from typing import Any
 
 from optuna.distributions import FloatDistribution
 
-from search.record.ended import Ended, EndedBy, EndState, State
 from search.record.header import StudyHeader
-from search.record.record import Proposal, Record
+from search.record.record import Record
+from search.record.trial import Ended, EndedBy, EndState, Proposal, State
 
 HEADER: Mapping[str, Any] = {
     "space": "se_ratio",

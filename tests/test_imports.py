@@ -19,6 +19,7 @@ ADDRESSES = {
         "search/api.py",  # the type of what it hands out
         "search/record/journal.py",
         "search/record/record.py",
+        "search/record/trial.py",
         "search/report/importances.py",
         "search/sampler/choosers.py",
         "search/sampler/encoding.py",

@@ -20,7 +20,8 @@ from mgc.tracks.splits import make_split
 from search import papers
 from search.papers import Ours, ours_of
 from search.record.notes import TEST
-from search.record.record import Proposal, Record
+from search.record.record import Record
+from search.record.trial import Proposal
 from search.results.published import Figure, figures, has_settings
 from search.run import overrides, parser
 from search.space.document import read_file

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.searches.replay import Begin, Continue
 from benchmarks.searches.space import METRIC, Taken
-from search.record.record import TrialRecord
+from search.record.trial import TrialRecord
 from search.sampler.sampler import Sampler
 from search.sampler.translate import Candidate
 from search.scheduler.scheduler import Decision, Go, Pause, Stop, scheduler_of

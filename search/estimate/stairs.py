@@ -15,7 +15,8 @@ from mgc.tracks.dataset import Dataset
 from search.execution.ground import Ground
 from search.execution.spec import trial_spec
 from search.record.notes import STAIRS
-from search.record.record import Record, TrialRecord
+from search.record.record import Record
+from search.record.trial import TrialRecord
 from search.space.domains import Domain, Float, values
 from search.space.params import combinations, ordered
 from search.space.space import Space

@@ -11,7 +11,8 @@ from mgc.networks.training_config import TrainingConfig, training_config
 from mgc.plugins.plugin import Plugin
 from search.record.header import TRAIN
 from search.record.plugins import plugins_of
-from search.record.record import Record, TrialRecord
+from search.record.record import Record
+from search.record.trial import TrialRecord
 from search.storage.checkpoints import checkpoint_folder
 
 if TYPE_CHECKING:

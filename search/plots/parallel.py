@@ -18,7 +18,7 @@ from search.plots.axes import WIDE, new_figure, short, without_collisions
 from search.plots.places import places
 from search.record.header import StudyHeader
 from search.record.ranking import ranked
-from search.record.record import TrialRecord
+from search.record.trial import TrialRecord
 
 MOST_PARAMS = 7
 """With more params than this their names and values would touch."""

@@ -31,10 +31,9 @@ from search.plots.axes import (
     without_collisions,
 )
 from search.plots.places import places
-from search.record.ended import State
 from search.record.header import StudyHeader
 from search.record.ranking import Network, finite_score, networks, pareto_front, ranked, scores_of
-from search.record.record import TrialRecord
+from search.record.trial import State, TrialRecord
 from search.settings.objectives import Objectives, dominates
 from search.stats import Interval
 

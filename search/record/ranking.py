@@ -12,9 +12,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from search.record.ended import State
 from search.record.header import StudyHeader
-from search.record.record import TrialRecord
+from search.record.trial import State, TrialRecord
 from search.settings.metrics import is_share
 from search.settings.objectives import Objectives, dominates
 from search.stats import Interval, over_seeds

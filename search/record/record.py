@@ -12,24 +12,34 @@ import logging
 import math
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from mgc.files.whole import whole
 from mgc.words.errors import one_line
-from search.record.ended import Ended, EndedBy, State
 from search.record.files import JOURNAL
 from search.record.header import StudyHeader
 from search.record.journal import Journal, RecordError, not_writable, open_journal
 from search.record.notes import Note
+from search.record.trial import (
+    OPTUNA_STATES,
+    PAUSED,
+    Ended,
+    Proposal,
+    State,
+    TrialRecord,
+    check_trial,
+    epoch_key,
+    promotion_key,
+    trial_record,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -37,95 +47,15 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 Value = TypeVar("Value")
 
-_STATES: dict[TrialState, State] = {
-    TrialState.RUNNING: "running",
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "stopped",
-    TrialState.FAIL: "failed",
-}
-_OPTUNA_STATES: dict[State, TrialState] = {
-    "paused": TrialState.RUNNING,
-    **{state: optuna_state for optuna_state, state in _STATES.items()},
-}
-_EPOCH = "epoch/"
-_PROMOTED = "promoted/"
 _HEADER = "header"
 _METRIC_NAMES = "study:metric_names"
 """The key under which Optuna and its tools look for the names of a study's metrics."""
-_OPTIONAL = ("reuse", "known", "rejected", "infeasible")
-"""Fields of a proposal that are written only where they have a value."""
 _BYTES_PER_BYTE = 8
 """Of memory for a byte of the file: 20,000 trials of three epochs are 28 MB there, and 200 MB once they are read."""
-_OWN_KEYS = frozenset({"params", "varying", "seed", "network", "repeat", "reason", "by", "paused", *_OPTIONAL})
-"""The keys of a trial beside its epochs and facts."""
 
 
 class NotBegunError(RecordError):
     """A folder without a record: no study began there, or its driver was killed before it wrote one."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Proposal:
-    """What the sampler proposes for a trial, before the trial starts."""
-
-    params: Mapping[str, Any]
-    """Every param of the trial, fixed ones included, without `seed`."""
-    varying: Mapping[str, Any]
-    """The params that the sampler chose."""
-    labels: Mapping[str, Any]
-    """The varying params as Optuna stores them (lists as labels)."""
-    distributions: Mapping[str, BaseDistribution]
-    seed: int
-    network: str
-    """The key of its effective network."""
-    repeat: int
-    """How many earlier trials have the same effective network and the same fold, those of a warm start included."""
-    reuse: int | None = None
-    """The number of the earlier trial of the same network whose scores this one copies instead of being trained."""
-    known: Mapping[str, float] = field(default_factory=dict)
-    """The metrics that need no training: `num_weights`."""
-    rejected: Sequence[Mapping[str, Any]] = ()
-    """Earlier proposals for this trial, whose networks break a limit of the study (search.sampler.sampler)."""
-    infeasible: str | None = None
-    """The limit that its network breaks, for people; such a trial is not trained."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrialRecord(Proposal):
-    """One trial as the record holds it: its proposal, its epochs and its end."""
-
-    number: int
-    state: State
-    reason: str | None
-    """Why it failed, or what stopped it."""
-    ended_by: EndedBy | None = None
-    """Who stopped it or let it fail. None for a complete or running trial, and in records of earlier versions."""
-    epochs: tuple[Mapping[str, float], ...]
-    """The metrics of each epoch, in order. `epoch` counts from 1; `order` counts all reports and promotions of the
-    study from 0.
-    """
-    promotions: Mapping[int, int] = field(default_factory=dict)
-    """The epochs at which it was paused and promoted, each with its `order` among the study's reports."""
-    facts: Mapping[str, Any]
-    """Where it ran and what it cost: node, device, ..."""
-    started: float
-    """In seconds since 1970."""
-    ended: float | None
-    """In seconds since 1970; None while it runs."""
-
-    @property
-    def last(self) -> Mapping[str, float]:
-        """The metrics of the last epoch, and those that need no training."""
-        return {**self.known, **(self.epochs[-1] if self.epochs else {})}
-
-    @property
-    def is_untrained(self) -> bool:
-        """Whether it ends without training: it copies another trial's scores, or its network breaks a limit."""
-        return self.reuse is not None or self.infeasible is not None
-
-    def score(self, metric: str) -> float | None:
-        """The metric after the last epoch; None where the trial does not have it yet."""
-        return self.last.get(metric)
 
 
 @dataclass
@@ -193,8 +123,8 @@ class Record:
         header = StudyHeader.of_json(studies[0].user_attrs[_HEADER], folder / JOURNAL)
         record = cls(folder, storage, studies[0]._study_id, header)
         for trial in record.trials():
-            _check(trial)
-        record._next_order = 1 + max((order for trial in record.trials() for order in _orders(trial)), default=-1)
+            check_trial(trial)
+        record._next_order = 1 + max((order for trial in record.trials() for order in trial.orders), default=-1)
         return record
 
     @property
@@ -218,7 +148,7 @@ class Record:
 
     def trials(self, *states: State) -> list[TrialRecord]:
         """All trials in the order of their numbers, or those in one of the states."""
-        optuna_states = tuple({_OPTUNA_STATES[state] for state in states}) or None
+        optuna_states = tuple({OPTUNA_STATES[state] for state in states}) or None
         trials = [self._as_record(trial) for trial in self.frozen_trials(optuna_states)]
         return [trial for trial in trials if not states or trial.state in states]
 
@@ -244,15 +174,7 @@ class Record:
             state=TrialState.RUNNING,
             params=dict(proposal.labels),
             distributions=dict(proposal.distributions),
-            user_attrs={
-                "params": dict(proposal.params),
-                "varying": dict(proposal.varying),
-                "seed": proposal.seed,
-                "network": proposal.network,
-                "repeat": proposal.repeat,
-                **{key: value for key in _OPTIONAL if (value := getattr(proposal, key)) not in (None, {}, ())},
-                **(facts or {}),
-            },
+            user_attrs={**proposal.attributes(), **(facts or {})},
         )
         return self.storage.get_trial_number_from_id(self.storage.create_new_trial(self.study_id, trial))
 
@@ -261,7 +183,7 @@ class Record:
         by which its tools draw the trial's curve. Returns False, and writes nothing, where the record has that epoch.
         """
         epoch, score = int(metrics["epoch"]), metrics.get(self.header.metric)
-        key = f"{_EPOCH}{epoch:05d}"
+        key = epoch_key(epoch)
         trial_id = self._trial_id(number)
         if key in self.storage.get_trial(trial_id).user_attrs:
             return False
@@ -276,11 +198,11 @@ class Record:
         """Write that a running trial waits at the epoch that it has reached. Optuna calls it running: it refuses to
         change a trial that has ended.
         """
-        self.storage.set_trial_user_attr(self._trial_id(number), "paused", len(self.trial(number).epochs))
+        self.storage.set_trial_user_attr(self._trial_id(number), PAUSED, len(self.trial(number).epochs))
 
     def promote(self, number: int) -> None:
         """Write that a trial goes on from the rung that it has reached, whether its pause was written or not."""
-        key = f"{_PROMOTED}{len(self.trial(number).epochs):05d}"
+        key = promotion_key(len(self.trial(number).epochs))
         self.storage.set_trial_user_attr(self._trial_id(number), key, self._next_order)
         self._next_order += 1
 
@@ -309,13 +231,13 @@ class Record:
             self.storage.set_trial_user_attr(trial_id, "reason", ended.reason)
             self.storage.set_trial_user_attr(trial_id, "by", ended.by)
         result = values if ended.state == "complete" else None
-        self.storage.set_trial_state_values(trial_id, _OPTUNA_STATES[ended.state], result)
+        self.storage.set_trial_state_values(trial_id, OPTUNA_STATES[ended.state], result)
 
     def _as_record(self, trial: FrozenTrial) -> TrialRecord:
         if not trial.state.is_finished():
-            return _trial_record(trial)
+            return trial_record(trial)
         if trial.number not in self._ended:
-            self._ended[trial.number] = _trial_record(trial)
+            self._ended[trial.number] = trial_record(trial)
         return self._ended[trial.number]
 
     def _trial_id(self, number: int) -> int:
@@ -354,56 +276,3 @@ def _check_size(journal: Path) -> None:
 
 def _directions(header: StudyHeader) -> list[StudyDirection]:
     return [StudyDirection.MAXIMIZE if mode == "max" else StudyDirection.MINIMIZE for mode in header.modes]
-
-
-def _check(trial: TrialRecord) -> None:
-    """Raise ValueError for a trial that no driver has written. The plots of a report are called after its params: a
-    name that is a path would leave the report's folder.
-    """
-    for name in (*trial.params, *trial.varying):
-        if not name.isidentifier():
-            raise ValueError(f"trial {trial.number} has a param called {name!r}")
-    for key, kind in (("seed", int), ("repeat", int), ("network", str)):
-        if not isinstance(value := getattr(trial, key), kind):
-            raise ValueError(f"trial {trial.number} has the {key} {value!r}")
-    for name, value in (item for epoch in trial.epochs for item in epoch.items()):
-        if not isinstance(value, int | float | None):
-            raise ValueError(f"trial {trial.number} has the {name} {value!r}")
-
-
-def _is_paused(trial: FrozenTrial) -> bool:
-    """Whether it was paused and not promoted since."""
-    epoch = trial.user_attrs.get("paused")
-    is_promoted = epoch is not None and f"{_PROMOTED}{epoch:05d}" in trial.user_attrs
-    return trial.state == TrialState.RUNNING and epoch is not None and not is_promoted
-
-
-def _orders(trial: TrialRecord) -> Iterator[int]:
-    """The places of its reports and promotions among those of the study."""
-    yield from (int(epoch["order"]) for epoch in trial.epochs)
-    yield from trial.promotions.values()
-
-
-def _trial_record(trial: FrozenTrial) -> TrialRecord:
-    attrs = trial.user_attrs
-    is_cut_short = trial.state in (TrialState.FAIL, TrialState.PRUNED)
-    assert trial.datetime_start is not None
-    return TrialRecord(
-        number=trial.number,
-        params=attrs["params"],
-        varying=attrs["varying"],
-        labels=trial.params,
-        distributions=trial.distributions,
-        seed=attrs["seed"],
-        network=attrs["network"],
-        repeat=attrs["repeat"],
-        state="paused" if _is_paused(trial) else _STATES[trial.state],
-        reason=attrs.get("reason") if is_cut_short else None,
-        ended_by=attrs.get("by") if is_cut_short else None,
-        **{key: attrs[key] for key in _OPTIONAL if key in attrs},
-        epochs=tuple(attrs[key] for key in sorted(attrs) if key.startswith(_EPOCH)),
-        promotions={int(key[len(_PROMOTED) :]): attrs[key] for key in sorted(attrs) if key.startswith(_PROMOTED)},
-        facts={key: attrs[key] for key in attrs if key not in _OWN_KEYS and not key.startswith((_EPOCH, _PROMOTED))},
-        started=trial.datetime_start.timestamp(),
-        ended=trial.datetime_complete.timestamp() if trial.datetime_complete else None,
-    )

@@ -17,7 +17,8 @@ from mgc.words.errors import ConfigError, nearest
 from search.record.files import JOURNAL, checked_name
 from search.record.notes import OPEN
 from search.record.ranking import has_ended
-from search.record.record import Record, TrialRecord, has_begun, readable
+from search.record.record import Record, has_begun, readable
+from search.record.trial import TrialRecord
 from search.space.space import Space, difference
 
 NUMERIC_FORMS = {"uniform", "loguniform", "int", "logint"}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import optuna
 
-from search.record.record import TrialRecord
+from search.record.trial import TrialRecord
 
 FEWEST_TRIALS = 20
 """With fewer scores than this the forest of fANOVA says more about chance than about params."""

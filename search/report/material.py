@@ -12,7 +12,8 @@ from search.record.files import VALIDATION
 from search.record.header import StudyHeader
 from search.record.notes import OPENINGS
 from search.record.ranking import ranked
-from search.record.record import Record, TrialRecord
+from search.record.record import Record
+from search.record.trial import TrialRecord
 from search.results.confirmed import Confirmed, confirmations
 from search.results.predictions import Pictures, read_predictions
 from search.settings.objectives import Objectives

@@ -11,7 +11,7 @@ from search.plots import plots
 from search.plots.parallel import MOST_PARAMS, parallel
 from search.record.notes import COST, FIRST_RUNG, STAIRS, Cost, first_rung_text
 from search.record.ranking import Network, networks, pareto_front, scores_of
-from search.record.record import TrialRecord
+from search.record.trial import TrialRecord
 from search.report.importances import FEWEST_TRIALS, importances
 from search.report.material import Material
 from search.report.page import Picture, Section, Table

@@ -11,7 +11,7 @@ from typing import Any
 
 from search.plots import plots
 from search.record.ranking import finite_score, state_of
-from search.record.record import TrialRecord
+from search.record.trial import TrialRecord
 from search.report.material import Material
 from search.report.page import Picture, Section, Table
 from search.results.commands import rerun_command

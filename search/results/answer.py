@@ -17,7 +17,8 @@ from search.record.files import VALIDATION
 from search.record.header import StudyHeader
 from search.record.notes import TRACKING_URI
 from search.record.ranking import Network, networks
-from search.record.record import Record, TrialRecord
+from search.record.record import Record
+from search.record.trial import TrialRecord
 from search.results.commands import confirm_command
 from search.results.predictions import read_predictions
 from search.settings.objectives import Objectives, plain_name

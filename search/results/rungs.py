@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from search.record.header import StudyHeader
 from search.record.notes import FIRST_RUNG, first_rung_text
-from search.record.record import Record, TrialRecord
+from search.record.record import Record
+from search.record.trial import TrialRecord
 from search.stats import rank_correlation
 
 FEWEST_TRIALS = 8

@@ -16,7 +16,7 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import Trial, TrialState
 
-from search.record.record import TrialRecord
+from search.record.trial import TrialRecord
 from search.sampler.evidence import PAUSED, at_one_rung, without_paused
 from search.sampler.translate import Candidate, suggest
 from search.settings.objectives import Objectives

@@ -12,7 +12,7 @@ from typing import Any
 from optuna.distributions import distribution_to_json, json_to_distribution
 from optuna.samplers import BaseSampler
 
-from search.record.record import Proposal, TrialRecord
+from search.record.trial import Proposal, TrialRecord
 from search.sampler.choosers import CHOOSERS, Random, Request
 from search.sampler.optuna_study import OptunaStudy
 from search.sampler.translate import Candidate, stored

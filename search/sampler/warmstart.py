@@ -17,7 +17,8 @@ from mgc.networks.training_config import training_config
 from mgc.words.errors import ConfigError
 from search.record.header import StudyHeader
 from search.record.notes import WARM_START
-from search.record.record import Record, TrialRecord
+from search.record.record import Record
+from search.record.trial import TrialRecord
 from search.space.domains import Domain, contains
 from search.space.space import Space, difference
 

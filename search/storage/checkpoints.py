@@ -18,7 +18,8 @@ from typing import Any
 from mgc.files.whole import write_whole
 from mgc.words.errors import ConfigError
 from search.record.files import CHECKPOINT, TRIAL, TRIALS, WEIGHTS, trial_name
-from search.record.record import Record, TrialRecord
+from search.record.record import Record
+from search.record.trial import TrialRecord
 from search.storage.lease import Lease
 from search.storage.storage import Folder, error_text
 

@@ -29,8 +29,9 @@ from search.record.header import Candidate, ConfirmationPlan, StudyHeader, new_h
 from search.record.journal import RecordError, locked
 from search.record.notes import ANSWER, CONFIRMED_MODEL, OPENINGS, TEST, WINNER, scores_on_test
 from search.record.plugins import go_on_with, leave_texts
-from search.record.record import Proposal, Record, TrialRecord
+from search.record.record import Record
 from search.record.studies import check_data, is_finished
+from search.record.trial import Proposal, TrialRecord
 from search.report.report import send, write_report
 from search.results.confirmed import Confirmed, confirmed
 from search.results.predictions import write_predictions

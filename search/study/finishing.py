@@ -30,7 +30,8 @@ from search.record.faults import note_fault
 from search.record.files import MODEL, VALIDATION, WEIGHTS
 from search.record.notes import ANSWER, CONFIRMED_MODEL, WINNER
 from search.record.ranking import ranked
-from search.record.record import Record, TrialRecord
+from search.record.record import Record
+from search.record.trial import TrialRecord
 from search.report.report import write_report
 from search.results.confirmed import confirmations, study_answer, winner
 from search.results.predictions import Pictures, write_predictions

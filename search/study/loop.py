@@ -16,11 +16,11 @@ from typing import Any, Protocol
 
 from mgc.words.errors import ConfigError
 from search.execution.executor import Answer, Blocked, Event, Executor, Failed, Lost, Reported
-from search.record.ended import Ended, EndedBy, EndState
 from search.record.faults import note_fault
 from search.record.journal import RecordError
 from search.record.notes import FIRST_RUNG
-from search.record.record import Proposal, Record, TrialRecord
+from search.record.record import Record
+from search.record.trial import Ended, EndedBy, EndState, Proposal, TrialRecord
 from search.scheduler.scheduler import Decision, Go, Pause, Scheduler, Stop
 from search.settings.objectives import Objectives
 from search.storage.checkpoints import CHECKPOINT_FACT, GIVEN_UP

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from search.machines.cost import Limits
 from search.machines.signals import StopRequest
-from search.record.record import Record, TrialRecord
+from search.record.record import Record
+from search.record.trial import TrialRecord
 from search.settings.sections import Budget
 from search.space.space import Space
 from search.storage import checkpoints

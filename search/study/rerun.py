@@ -18,8 +18,9 @@ from mgc.training.training import Training, TrainingError
 from mgc.words.errors import ConfigError
 from search.execution.spec import trial_spec
 from search.record.plugins import go_on_with
-from search.record.record import Record, TrialRecord
+from search.record.record import Record
 from search.record.studies import check_data, trial_called
+from search.record.trial import TrialRecord
 from search.settings.metrics import SECONDS_PER_CLIP
 from search.settings.objectives import means
 

@@ -16,7 +16,7 @@ from search.record.journal import locked
 from search.record.notes import END
 from search.record.plugins import go_on_with, leave_texts, needed_by
 from search.record.ranking import ranked
-from search.record.record import Record, TrialRecord, has_begun
+from search.record.record import Record, has_begun
 from search.record.studies import (
     as_begun,
     check_space,
@@ -27,6 +27,7 @@ from search.record.studies import (
     num_trials,
     sampler_of,
 )
+from search.record.trial import TrialRecord
 from search.settings.sections import Budget
 from search.space.space import Space
 from search.storage import checkpoints

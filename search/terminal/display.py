@@ -20,7 +20,8 @@ from search.record.files import PAGE, REPORT
 from search.record.header import StudyHeader
 from search.record.notes import COST, RUNS_PAGE, TRACKING_URI, Cost
 from search.record.ranking import networks, pareto_front, ranked, repeats, states_text
-from search.record.record import Record, TrialRecord
+from search.record.record import Record
+from search.record.trial import TrialRecord
 from search.results.commands import sync_command, ui_command
 from search.results.rungs import rung_warning
 from search.settings.objectives import Objectives

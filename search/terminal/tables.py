@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from search.record.ended import State
 from search.record.header import StudyHeader
 from search.record.ranking import (
     Network,
@@ -23,7 +22,7 @@ from search.record.ranking import (
     scores_of,
     state_of,
 )
-from search.record.record import TrialRecord
+from search.record.trial import State, TrialRecord
 from search.settings.metrics import COSTS
 from search.stats import Interval, points_text
 from search.terminal.columns import Column, fitting, short, table_of

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from search.record.header import StudyHeader
 from search.record.ranking import BOOKKEEPING, has_ended, networks, pareto_front, ranked, states_text
-from search.record.record import TrialRecord
+from search.record.trial import TrialRecord
 from search.space.describe import params_block
 from search.tracking.backend import Status
 from search.words import numbered, pairs

@@ -22,7 +22,8 @@ from mgc.training.training import Scores
 from search.plots import plots
 from search.plots.parallel import MOST_PARAMS, parallel
 from search.record.header import StudyHeader
-from search.record.record import Proposal, Record, TrialRecord
+from search.record.record import Record
+from search.record.trial import Proposal, TrialRecord
 
 WIDTHS = [[128, 64, 32, 16, 8], [16, 32, 64, 128, 64], [32, 64, 128, 256, 128], [64, 128, 256, 512, 256]]
 DOMAINS: Mapping[str, Any] = {

@@ -16,10 +16,10 @@ import pytest
 from optuna.distributions import FloatDistribution
 from small_study import add_trial, ended, new_record, study_header
 
-from search.record.ended import Ended
 from search.record.files import JOURNAL
 from search.record.journal import RecordError, locked
-from search.record.record import NotBegunError, Proposal, Record, has_begun
+from search.record.record import NotBegunError, Record, has_begun
+from search.record.trial import Ended, Proposal
 
 HEADER = study_header()
 

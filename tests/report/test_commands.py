@@ -18,7 +18,8 @@ from mgc.training.training import Training
 from search import confirm, run
 from search.execution.spec import trial_spec
 from search.record.notes import RUNS_PAGE, TRACKING_URI
-from search.record.record import Proposal, Record
+from search.record.record import Record
+from search.record.trial import Proposal
 from search.report.report import write_report
 from search.results.answer import search_answer
 from search.space.space import Space

@@ -4,7 +4,7 @@ import pytest
 from optuna.distributions import FloatDistribution
 from small_study import add_trial, new_record
 
-from search.record.record import Proposal
+from search.record.trial import Proposal
 from search.report.importances import importances
 
 

@@ -13,7 +13,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from search.record.record import TrialRecord
+from search.record.trial import TrialRecord
 from search.sampler.choosers import STARTUP_TRIALS
 from search.sampler.sampler import Sampler
 from search.sampler.translate import suggest

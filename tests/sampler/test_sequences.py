@@ -19,7 +19,7 @@ import pytest
 from optuna.distributions import distribution_to_json, json_to_distribution
 from optuna.trial import TrialState
 
-from search.record.record import TrialRecord
+from search.record.trial import TrialRecord
 from search.sampler.choosers import BAYESIAN_ATTEMPTS, STARTUP_TRIALS
 from search.sampler.sampler import Sampler
 from search.sampler.translate import distribution, stored, suggest

@@ -5,7 +5,7 @@ from optuna.distributions import FloatDistribution
 from small_study import ended, new_record
 
 from search.record.notes import WARM_START
-from search.record.record import Proposal
+from search.record.trial import Proposal
 from search.sampler.sampler import Sampler
 from search.sampler.warmstart import EarlierResult, WarmStart
 from search.space.space import Space

@@ -10,7 +10,8 @@ from small_study import ended, new_record
 
 from search.record.files import JOURNAL
 from search.record.ranking import networks, pareto_front, ranked
-from search.record.record import Proposal, Record
+from search.record.record import Record
+from search.record.trial import Proposal
 from search.report.report import write_report
 from search.results.answer import search_answer
 from search.settings.objectives import Objectives, mean_name, means

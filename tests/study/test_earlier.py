@@ -17,11 +17,11 @@ from types import SimpleNamespace
 import pytest
 
 from benchmarks import tiny_study
-from search.record.ended import Ended
 from search.record.header import new_header
 from search.record.notes import OPENINGS
 from search.record.record import Record
 from search.record.studies import sampler_of
+from search.record.trial import Ended
 from search.results.confirmed import confirmations
 from search.sampler.sampler import Sampler
 from search.space.space import Space

@@ -8,7 +8,7 @@ from rich.console import Console
 from small_study import add_epoch, add_trial, ended, new_record
 
 from search.record.notes import RUNS_PAGE
-from search.record.record import Proposal
+from search.record.trial import Proposal
 from search.space.document import read_file
 from search.terminal.display import Display, EpochClock, Pace, epochs_left, show_summary
 from search.terminal.tables import headline, live_groups, live_view

@@ -6,7 +6,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.record.record import TrialRecord
+from search.record.trial import TrialRecord
 from search.space.domains import Choice, Float, Int
 from search.tracking.projection import params
 
