@@ -61,9 +61,17 @@ def numbered(numbers: Sequence[int], limit: int = 3) -> str:
     >>> numbered([3]), numbered([3, 5]), numbered([1, 2, 3, 4, 5])
     ('trial 3', 'trials 3, 5', 'trials 1, 2, 3 and 2 more')
     """
-    shown = ", ".join(str(number) for number in numbers[:limit])
-    more = f" and {len(numbers) - limit} more" if len(numbers) > limit else ""
-    return f"trial{'s' if len(numbers) > 1 else ''} {shown}{more}"
+    return f"trial{'s' if len(numbers) > 1 else ''} {some(numbers, limit)}"
+
+
+def some(things: Sequence[object], limit: int = 3) -> str:
+    """The first few of many things, and how many more there are.
+
+    >>> some(["a", "b"]), some(["a", "b", "c", "d", "e"])
+    ('a, b', 'a, b, c and 2 more')
+    """
+    more = f" and {len(things) - limit} more" if len(things) > limit else ""
+    return f"{', '.join(map(str, things[:limit]))}{more}"
 
 
 def duration(seconds: float) -> str:

@@ -11,7 +11,7 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -27,6 +27,7 @@ from mgc.plugins.plugin import Plugin
 from mgc.words.errors import ConfigError
 from search.cluster.probe import PROBES, Facts, facts, missing_files
 from search.storage.storage import Folder
+from search.words import some
 
 TIMEOUT_S = 300.0
 """How long a node may take: it may fetch the dataset first."""
@@ -172,7 +173,15 @@ def _value(result: Any) -> Any:
 
 
 def problems(nodes: Sequence[Node]) -> Iterator[Problem]:
-    """The problems of single nodes, and the differences between nodes."""
+    """The problems of single nodes, and the differences between nodes; what several nodes lack is one problem."""
+    nodes_with: dict[Problem, list[str]] = {}
+    for problem in _problems_one_by_one(nodes):
+        nodes_with.setdefault(replace(problem, nodes=""), []).append(problem.nodes)
+    for problem, addresses in nodes_with.items():
+        yield replace(problem, nodes=some(list(dict.fromkeys(addresses))))
+
+
+def _problems_one_by_one(nodes: Sequence[Node]) -> Iterator[Problem]:
     for node in nodes:
         if node.facts is None:
             yield Problem(nodes=node.address, text="does not answer", remedy="see its logs: is the package installed?")
@@ -196,7 +205,7 @@ def _differences(name: str, values: dict[str, str], *, remedy: str) -> Iterator[
         usual = Counter(values.values()).most_common(1)[0][0]
         others = {address: value for address, value in values.items() if value != usual}
         text = f"{name} {', '.join(sorted(set(others.values())))}, elsewhere {usual}"
-        yield Problem(nodes=", ".join(others), text=text, remedy=remedy)
+        yield Problem(nodes=some(list(others)), text=text, remedy=remedy)
 
 
 def _node_problems(node: Node, own: Facts) -> Iterator[Problem]:

@@ -173,3 +173,11 @@ def test_each_difference_between_nodes_is_a_line_with_its_remedy(odd, line):
     assert list(preflight.problems([node("a"), node("b")])) == []
     (problem,) = preflight.problems([node("a"), node("b"), odd])
     assert str(problem).startswith(line) and str(problem).endswith(")")
+
+
+def test_what_many_nodes_lack_is_one_line():
+    away = [node(address, dataset_error="no dataset 'x'") for address in "abcde"]
+    assert [str(problem) for problem in preflight.problems([*away, node("e", disk_gb=0.4)])] == [
+        "a, b, c and 2 more: no dataset 'x' (--data s3://... or a folder that all nodes see)",
+        "e: 0.4 GB free for its cache (make room, or MGC_CACHE elsewhere)",
+    ]
