@@ -30,7 +30,7 @@ from search.record.files import confirmation_folder
 from search.record.journal import JOURNAL
 from search.study import driver, session
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 SPACE = """
 description: which r for two kinds of noise
@@ -178,7 +178,6 @@ def story(desk, monkeypatch, capsys):
     return Story(monkeypatch, capsys)
 
 
-@pytest.mark.long
 def test_every_printed_command_runs_as_it_is_printed(story):
     for command in TYPED:
         story.type(command)

@@ -47,6 +47,7 @@ def options(tmp_path, cluster, **more):
     return SearchOptions(out=tmp_path / "runs", name="g", address=cluster.address, offline=True, quiet=True, **more)
 
 
+@pytest.mark.long
 def test_a_study_is_ended_by_its_cost_and_can_go_on(cluster, tmp_path, monkeypatch):
     monkeypatch.setenv("RAY_worker_niceness", "0")
     path = tiny_study.write_space(tmp_path, trials=30)
@@ -99,6 +100,7 @@ available_node_types:
 """
 
 
+@pytest.mark.long
 def test_what_the_autoscaler_may_add_counts_as_slots(cluster, monkeypatch, tmp_path):
     ray.init(address=cluster.address, log_to_driver=False)
     try:
@@ -114,6 +116,7 @@ def test_what_the_autoscaler_may_add_counts_as_slots(cluster, monkeypatch, tmp_p
         ray.shutdown()
 
 
+@pytest.mark.long
 def test_preflight_asks_every_node(cluster, tmp_path, audio_folder):
     ray.init(address=cluster.address, log_to_driver=False)
     try:

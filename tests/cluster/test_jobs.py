@@ -88,6 +88,7 @@ def epochs(study):
     return sum(len(trial.epochs) for trial in Record.open(study).trials()) if (study / JOURNAL).is_file() else 0
 
 
+@pytest.mark.long
 def test_a_mistake_has_the_exit_code_that_it_has_here(dashboard, tmp_path):
     space = tiny_study.write_space(tmp_path, trials=1)
     words = [space, "--address", dashboard, "--out", tmp_path / "runs", "--offline", "--data", "nowhere"]

@@ -202,6 +202,7 @@ def test_what_a_worker_reports_as_failed_or_blocked_arrives_as_that(study, tmp_p
     assert [t.state for t in study(Curve, trials=6).trials()].count("running") == 0
 
 
+@pytest.mark.long
 def test_a_lost_worker_is_replaced_and_a_trial_that_kills_every_one_fails(study, monkeypatch):
     monkeypatch.setattr("search.study.loop.MAX_WORKER_LOSSES", 1)
     record = study(Dying, trials=4, overrides=["budget.epochs=3"])
@@ -220,6 +221,7 @@ class Cleaned(Dying):
         return super().step()
 
 
+@pytest.mark.long
 def test_a_worker_that_is_lost_where_ray_cannot_write_fails_no_trial_and_stops_the_study(study, tmp_path, monkeypatch):
     @contextmanager
     def side():
@@ -236,6 +238,7 @@ def test_a_worker_that_is_lost_where_ray_cannot_write_fails_no_trial_and_stops_t
     assert [trial.state for trial in Record.open(tmp_path / "s-001").trials()] == ["complete", "running"]
 
 
+@pytest.mark.long
 def test_a_polite_stop_lets_a_worker_leave_its_checkpoint(study, tmp_path):
     record = study(
         Kept, overrides=["budget.epochs=9"], stop=lambda record: any(len(t.epochs) == 2 for t in record.trials())
@@ -244,6 +247,7 @@ def test_a_polite_stop_lets_a_worker_leave_its_checkpoint(study, tmp_path):
     assert [path.name for path in tmp_path.glob("ended-*")] == ["ended-0-after-2"]
 
 
+@pytest.mark.long
 def test_a_polite_stop_does_not_wait_for_long_epochs(study, tmp_path, monkeypatch):
     monkeypatch.setattr("search.study.loop.EPOCH_WAIT_S", 1.0)
     began = []

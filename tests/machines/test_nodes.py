@@ -17,7 +17,7 @@ from search.space.space import Space
 from search.study.plan import SearchOptions
 from search.study.searching import run_study
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 @pytest.fixture

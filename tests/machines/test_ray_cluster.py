@@ -143,6 +143,7 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_cluster_whose_control_is_killed_stops_the_study_with_a_line_that_tells_how_to_go_on():
     code = [sys.executable, "-c", WITHOUT_CONTROL]
@@ -202,11 +203,13 @@ def family():
     return done.stdout.splitlines()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_cluster_of_its_own_listens_on_loopback_alone(family):
     assert family[-1] == "True {'127.0.0.1'}"
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_what_listens_has_its_row_in_the_guide(family):
     table = (ROOT / "docs" / "cluster.md").read_text().partition("### What listens")[2].partition("### Secrets")[0]
@@ -217,6 +220,7 @@ def test_what_listens_has_its_row_in_the_guide(family):
     assert {"gcs_server", "raylet", "ray::DashboardAgent"} <= listeners
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_signal_to_the_process_group_leaves_the_cluster_to_its_process(family):
     assert family[0] == "asked to end"
@@ -249,6 +253,7 @@ print(subprocess.run([sys.executable, "-c", code], capture_output=True, text=Tru
 """
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_after_its_own_cluster_a_process_starts_and_joins_one_that_every_process_may_join(monkeypatch):
     monkeypatch.setenv("RAY_AUTH_MODE", "")

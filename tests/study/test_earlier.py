@@ -96,6 +96,7 @@ def command(runs, *words):
     return subprocess.Popen(command, env=environment, cwd=os.getcwd(), **pipes)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_an_earlier_study_goes_on_from_its_checkpoints_and_is_confirmed_further(runs):
     before = {trial.number: trial.epochs for trial in Record.open(runs / "half-001").trials()}

@@ -17,7 +17,7 @@ from search.record.record import Record
 from search.results.confirmed import confirmations
 from search.results.predictions import read_predictions
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 EARLIER = Path(__file__).parent / "earlier" / "kept-001"
 
@@ -36,7 +36,7 @@ def confirm(study, top):
     return subprocess.Popen([sys.executable, "-m", "search.confirm", *words], env=environment, **pipes)
 
 
-@pytest.mark.parametrize("top", [1, pytest.param(2, marks=pytest.mark.long)])
+@pytest.mark.parametrize("top", [1, 2])
 def test_killed_when_it_has_its_first_predictions_it_goes_on_with_the_others(study, top):
     folder = study.with_name(f"{study.name}-confirm")
     first = folder / predictions_on_test(0)

@@ -15,7 +15,7 @@ from waiting import until
 from search.record.notes import TEST, scores_on_test
 from search.record.record import Record
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 PAGE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text()
 SMALL = ("sr=8000", "n_fft=512", "hop_length=128", "n_mels=32", "clip_seconds=0.6", "batch_size=8")

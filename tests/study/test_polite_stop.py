@@ -12,7 +12,7 @@ from drivers import MARK, Driver, place_in
 from benchmarks.losses import Damage, check_disk, check_mlflow, marked
 from search.record.record import Record
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 TRIALS, EPOCHS = 2, 60
 """Two trials that run at once, so long that neither ends before it is interrupted."""

@@ -15,7 +15,7 @@ from benchmarks.losses import Damage, check_disk, check_mlflow, check_record, ma
 from search.record.files import JOURNAL
 from search.record.record import Record
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 TRIALS = 20
 

@@ -8,6 +8,7 @@ from search.record.record import Record
 from search.storage.checkpoints import CHECKPOINT_FACT, GIVEN_UP
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.usefixtures("shared_ray")
 def test_a_promoted_trial_without_a_checkpoint_is_trained_again_to_the_same_scores(tmp_path, capsys):
