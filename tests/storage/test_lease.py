@@ -49,7 +49,7 @@ def content(folder):
 
 
 def has_it(folder, own):
-    """Whether the newest lease is this driver's: `is_sure` needs a renewal in `SURE_S`, which `soon` makes very short."""
+    """Whether the newest lease is this driver's. `soon` makes SURE_S too short for `is_sure` on a busy machine."""
     return content(folder)[max(content(folder))].driver == own.holder.driver
 
 
