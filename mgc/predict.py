@@ -124,7 +124,7 @@ def _print_song(model: SavedModel, song: Path, options: argparse.Namespace) -> i
     """Print the prediction for one song; returns the exit code."""
     try:
         if song.is_dir():
-            raise ConfigError(f"{song}: is a folder: name the songs in it, such as {shlex.quote(str(song))}/*.mp3")
+            raise ConfigError(f"{song} is a folder; name the songs in it, such as {shlex.quote(str(song))}/*.mp3")
         prediction = predict_song(model, song)
         if options.plot:
             _plot(model, prediction, song, options.out or song.parent)

@@ -148,7 +148,7 @@ def test_a_folder_is_answered_with_how_its_songs_are_named(
     status, out, err = run(capsys, tmp_path / "my music", "--model", folder)
     place = f"{tmp_path}/my music"
     assert (status, out) == (2, [])
-    assert err == [f"error: {place}: is a folder: name the songs in it, such as '{place}'/*.mp3"]
+    assert err == [f"error: {place} is a folder; name the songs in it, such as '{place}'/*.mp3"]
 
 
 def test_what_cannot_be_heard_is_one_line_and_the_others_go_on(
