@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import ray
@@ -96,6 +97,8 @@ def test_a_killed_cluster_that_ray_has_written_down_is_joined_only_where_one_is_
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
     (tmp_path / "ray").mkdir()
     (tmp_path / "ray" / "ray_current_cluster").write_text("127.0.0.1:9")
+    # For "auto" Ray takes the only cluster that runs on this machine, which may be one of another test.
+    monkeypatch.setattr("ray._private.services.find_gcs_addresses", Mock(return_value=set()))
     if address is None:
         with cluster(address):
             assert begun == ["local"]
