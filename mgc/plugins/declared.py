@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 
 from mgc.words.errors import ConfigError
 
-Kind = Literal["model", "metric", "dataset"]
+Kind = Literal["model", "feature", "metric", "dataset"]
 Mode = Literal["max", "min"]
 T = TypeVar("T")
 
@@ -35,6 +35,11 @@ _noted: list[Declaration] = []
 def model(name: str) -> Callable[[T], T]:
     """Makes a `Network` a model that space files call `name`. Its fields are hyperparameters of it."""
     return _noting("model", name)
+
+
+def feature(name: str) -> Callable[[T], T]:
+    """Makes a `Feature` one that space files name under `spectrogram`. Its fields are hyperparameters of it."""
+    return _noting("feature", name)
 
 
 def metric(name: str, *, mode: Mode) -> Callable[[T], T]:

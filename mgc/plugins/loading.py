@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from mgc.features import registry as features
 from mgc.models import registry as models
 from mgc.plugins.declared import Declaration, Kind, noted
 from mgc.plugins.plugin import Plugin, PluginError, read
@@ -85,7 +86,9 @@ def _enter(plugin: Plugin) -> None:
         _run(plugin)
     if not declarations:
         _forget(_Loaded(plugin, ()))
-        raise plugin.error('adds nothing: put @model("name"), @metric or @dataset of mgc.plugins over what it adds')
+        raise plugin.error(
+            'adds nothing: put @model("name"), @feature, @metric or @dataset of mgc.plugins over what it adds'
+        )
     entered: list[Declaration] = []
     try:
         for each in declarations:
@@ -160,6 +163,11 @@ def _enter_model(plugin: Plugin, declared: Declaration) -> None:
     models.add(declared.thing)
 
 
+def _enter_feature(plugin: Plugin, declared: Declaration) -> None:
+    place = f"{plugin.place}:{declared.line}"
+    features.add(declared.name, declared.thing, plugin=plugin.digest, place=place)
+
+
 def _enter_metric(plugin: Plugin, declared: Declaration) -> None:
     from mgc.training.metrics import SHIPPED, invented  # NumPy, which a plug-in of models does without
 
@@ -209,6 +217,7 @@ def _check_arguments(declared: Declaration, names: tuple[str, ...]) -> None:
 
 _ENTER: dict[str, Callable[[Plugin, Declaration], None]] = {
     "model": _enter_model,
+    "feature": _enter_feature,
     "metric": _enter_metric,
     "dataset": _enter_dataset,
 }
@@ -232,6 +241,8 @@ def _registry(kind: Kind) -> dict[str, Any]:
     match kind:
         case "model":
             return models.MODELS
+        case "feature":
+            return features.FEATURES
         case "metric":
             return PART_METRICS
         case "dataset":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mgc.config import SHARED_SECTIONS, DataConfig, Section
+from mgc.features.registry import FEATURES, own_keys
 from mgc.models.registry import MODELS
 from search.settings.sections import STUDY_SECTIONS, Published
 from search.space.domains import FORMS
@@ -60,11 +61,13 @@ def _param_values() -> dict[str, Schema]:
         "seed": [{"type": "integer", "minimum": 0, "description": "seed of the training instead of the study's"}],
         "fold": [_fields(DataConfig)["fold"]],
     }
-    for section in (*SHARED_SECTIONS, *MODELS.values()):
-        for key, field in _fields(section).items():
-            value = {name: part for name, part in field.items() if name != "default"}
-            if value not in by_key.setdefault(key, []):
-                by_key[key].append(value)
+    fields = [item for section in (*SHARED_SECTIONS, *MODELS.values()) for item in _fields(section).items()]
+    fields += [(key, _fields(each)[key]) for each in FEATURES.values() for key in own_keys(each)]
+    for key, field in fields:
+        value = {name: part for name, part in field.items() if name != "default"}
+        if value not in by_key.setdefault(key, []):
+            by_key[key].append(value)
+    by_key["spectrogram"][0]["enum"] = list(FEATURES)
     return {key: values[0] if len(values) == 1 else {"anyOf": values} for key, values in by_key.items()}
 
 
