@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mgc.plugins.declared import feature as feature
     from mgc.plugins.declared import metric as metric
     from mgc.plugins.declared import model as model
+    from mgc.plugins.declared import sampler as sampler
     from mgc.plugins.sources import use_files as use_files
     from mgc.tracks.dataset import Track as Track
     from mgc.training.metrics import Predictions as Predictions
@@ -37,6 +38,7 @@ _OFFERED = {
     "feature": ("mgc.plugins.declared", "feature"),
     "metric": ("mgc.plugins.declared", "metric"),
     "model": ("mgc.plugins.declared", "model"),
+    "sampler": ("mgc.plugins.declared", "sampler"),
     "use_files": ("mgc.plugins.sources", "use_files"),
 }
 """The module that has each name, and the name there."""
@@ -52,6 +54,7 @@ __all__ = [
     "feature",
     "metric",
     "model",
+    "sampler",
     "use_files",
 ]
 

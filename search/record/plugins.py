@@ -22,7 +22,7 @@ from search.space.space import Space
 
 def needed_by(space: Space) -> list[Plugin]:
     """Of the plug-ins in use, those that a study of this space has: all that the command line names, and of the others
-    those whose models, features, metrics or dataset the space has.
+    those whose models, features, metrics, dataset or sampler the space has.
     """
     names = _names_in(space)
     return [plugin for plugin in in_use() if plugin.is_asked or names_of(plugin) & names]
@@ -49,12 +49,12 @@ def leave_texts(folder: Path) -> None:
 
 
 def _names_in(space: Space) -> set[Any]:
-    """Every name of a model, feature, metric or dataset that a space has."""
+    """Every name of a model, feature, metric, dataset or sampler that a space has."""
     search = space.search
     metrics = {*listed(search.metric), *search.constraints}
     models = _values(space.params, "model")
     features = (*_values(space.params, "spectrogram"), *(model_class(name).paper.get("spectrogram") for name in models))
-    return {space.data.dataset, *metrics, *models, *features}
+    return {space.data.dataset, search.sampler, *metrics, *models, *features}
 
 
 def _values(params: Mapping[str, Param], name: str) -> tuple[Any, ...]:

@@ -15,6 +15,7 @@ from mgc.features.registry import FEATURES, own_keys
 from mgc.models.registry import MODELS, model_class
 from mgc.networks.training_config import allowed_keys, spectrogram_of, training_config
 from mgc.words.errors import ConfigError, check_names, close_to, nearest
+from search.settings.samplers import check_declared
 from search.settings.sections import Budget, Published, Resources, SearchConfig
 from search.space.document import Document, Key, SpaceError, dotted
 from search.space.domains import Grid, contains, label, of_domain
@@ -50,6 +51,7 @@ def checked(document: Document, *, strict: bool = False) -> Contents:
 
     `strict` also refuses conditions that can never hold: for a file as it is, not for one that --set narrows.
     """
+    check_declared()
     _check_keys(document)
     params = read_params(document)
     contents = Contents(

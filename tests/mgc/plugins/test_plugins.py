@@ -109,7 +109,7 @@ def test_a_model_is_built_checked_and_trained_as_a_shipped_one() -> None:
         ("from torch import nn", "1 / 0", "mine.py:5: cannot be imported: ZeroDivisionError: division by zero"),
         ("from torch import nn", "raise SystemExit(3)", "mine.py:5: cannot be imported: SystemExit: 3"),
         ("from torch import nn", "from torch import", "mine.py:5: is no Python: "),
-        ('@model("mean")\n', "", 'mine.py: adds nothing: put @model("name"), @feature, @metric or @dataset of '),
+        ('@model("mean")\n', "", 'mine.py: adds nothing: put @model("name"), @feature, @metric, @dataset or '),
     ],
 )  # fmt: skip
 def test_a_mistake_in_a_model_is_one_line_with_file_and_line(old: str, new: str, line: str) -> None:
@@ -355,7 +355,7 @@ def test_an_installed_package_names_its_plugin_by_an_entry_point(monkeypatch: py
     assert model_class("mean")().model_dump() == {"width": 5}
 
 
-@pytest.mark.parametrize("kind", ["models", "features", "metrics", "datasets"])
+@pytest.mark.parametrize("kind", ["models", "features", "metrics", "datasets", "samplers"])
 def test_the_groups_of_entry_points_are_those_that_the_guide_names(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     assert f"`mgc.{kind}`" in (Path(__file__).parents[3] / "docs" / "plugins.md").read_text()
     install(Path("site"), f"ours_{kind}", METRIC, f"mgc.{kind}")

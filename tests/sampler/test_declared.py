@@ -1,0 +1,148 @@
+"""Samplers of plug-ins: what they propose, and the line that answers one that cannot."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from plugin_files import refused, written
+from small_study import ended, new_record
+
+from mgc.plugins import use_files
+from mgc.plugins.loading import use
+from mgc.plugins.plugin import PluginError
+from search.record.journal import locked
+from search.record.plugins import needed_by
+from search.record.record import Record
+from search.sampler.sampler import Sampler
+from search.space.document import SpaceError
+from search.space.schema import space_schema
+from search.space.space import Space
+
+SAMPLER = '''\
+from optuna.samplers import TPESampler
+
+from mgc.plugins import sampler
+
+
+@sampler("early")
+def early(space, seed):
+    """learns from the third trial on"""
+    assert list(space.varying) == ["r"]
+    return TPESampler(seed=seed, n_startup_trials=3)
+'''
+SPACE = """\
+params: {model: se_cnn, r: {uniform: [2, 64]}}
+search: {sampler: early, trials: 20}
+"""
+WRONG = """\
+from optuna.samplers import RandomSampler
+
+from mgc.plugins import sampler
+
+
+class Beyond(RandomSampler):
+    def sample_independent(self, study, trial, name, distribution):
+        return 2 * distribution.high
+
+
+@sampler("early")
+def early(space, seed):
+    return Beyond(seed=seed)
+"""
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    monkeypatch.delenv("MGC_PLUGINS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    yield
+    use(())
+
+
+def space() -> Space:
+    Path("s.yaml").write_text(SPACE)
+    return Space.load("s.yaml")
+
+
+def proposed(record: Record, trials: int) -> list[float]:
+    """The r of so many trials more, by a sampler that has just read the record. The best r is 30."""
+    sampler = Sampler(space(), lambda params: str(params["r"]))
+    sampler.restore(record.trials())
+    values = []
+    for number in range(len(record.trials()), len(record.trials()) + trials):
+        proposal = sampler.propose(number)
+        record.start(proposal)
+        score = 1 - abs(proposal.params["r"] - 30) / 64
+        record.report(number, {"epoch": 9, "val_accuracy": score})
+        record.end(number, ended("complete"), values=[score])
+        sampler.tell(record.trial(number))
+        values.append(proposal.params["r"])
+    return values
+
+
+def test_it_proposes_from_the_first_trial_on_and_learns_and_goes_on_after_a_restart() -> None:
+    use_files(written(SAMPLER))
+    with locked(Path("a")), locked(Path("b")):
+        one, other = new_record(Path(), "a"), new_record(Path(), "b")
+        at_once = proposed(one, 20)
+        with_restarts = [*proposed(other, 1), *proposed(other, 6), *proposed(other, 13)]
+    assert at_once == with_restarts
+    first, last = ([abs(r - 30) for r in part] for part in (at_once[:8], at_once[-8:]))
+    assert sum(last) < sum(first)
+
+
+def test_a_study_notes_the_plugin_only_where_its_space_names_the_sampler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MGC_PLUGINS", written(SAMPLER))
+    use_files()
+    Path("t.yaml").write_text(SPACE.replace("early", "tpe"))
+    assert [plugin.name for plugin in needed_by(space())] == ["mine.py"]
+    assert needed_by(Space.load("t.yaml")) == []
+
+
+def test_a_space_may_name_it_only_where_the_plugin_is_in_use() -> None:
+    use_files(written(SAMPLER))
+    assert "early" in space_schema()["properties"]["search"]["properties"]["sampler"]["enum"]
+    use(())
+    with pytest.raises(SpaceError, match=r"^s\.yaml:2: search\.sampler must be one of auto, .*, got 'early'"):
+        space()
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (SAMPLER.replace("(space, seed):", "(space):"),
+         "mine.py:6: must be a function early(space, seed), got early(space)"),
+        (SAMPLER.replace('("early")', '("Early")'),
+         "mine.py:6: a sampler's name must be small letters, digits and _, got 'Early'"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_declaration_is_one_line(text: str, line: str) -> None:
+    assert refused(text) == line
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (SAMPLER.replace("return TPESampler", "TPESampler"),
+         "mine.py:6: sampler early must return a sampler of Optuna's (BaseSampler), got NoneType"),
+        (SAMPLER.replace("startup_trials=3", "startups=3"),
+         "mine.py:10: sampler early failed: TypeError: "),
+        (WRONG, "mine.py:11: sampler early failed: ValueError: r must be in FloatDistribution(high=64.0, low=2.0, "),
+        (WRONG.replace("2 * ", "0 / 0 * "), "mine.py:8: sampler early failed: ZeroDivisionError: division by zero"),
+    ],
+)  # fmt: skip
+def test_a_sampler_that_cannot_propose_is_one_line_before_the_first_trial(text: str, line: str) -> None:
+    use_files(written(text))
+    with pytest.raises(PluginError, match="^" + re.escape(line)):
+        Sampler(space(), lambda _: "same").propose(0)
+
+
+def test_the_name_of_a_shipped_sampler_is_refused() -> None:
+    use_files(written(SAMPLER.replace('"early"', '"tpe"')))
+    with pytest.raises(
+        PluginError, match=r"^mine\.py:6: there is a sampler 'tpe' already; give this one another name$"
+    ):
+        space()
