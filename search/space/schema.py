@@ -8,7 +8,7 @@ from mgc.config import SHARED_SECTIONS, DataConfig, Section
 from mgc.features.registry import FEATURES, own_keys
 from mgc.models.registry import MODELS
 from search.settings.sections import STUDY_SECTIONS, Published
-from search.space.domains import FORMS
+from search.space.domains import FORMS, STEPPED
 from search.space.overrides import changeable_keys
 
 Schema = dict[str, Any]
@@ -21,7 +21,16 @@ SHARED_DEFINITIONS: dict[str, Schema] = {
         "minProperties": 1,
         "additionalProperties": {"not": {"type": "object"}},
     },
-    "_domain": {"type": "object", "oneOf": [{"required": [form]} for form in ("value", *FORMS)]},
+    "_domain": {
+        "type": "object",
+        "oneOf": [{"required": [form]} for form in ("value", *FORMS)],
+        "dependentSchemas": {"step": {"anyOf": [{"required": [form]} for form in STEPPED]}},
+    },
+    "_step": {
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "description": "how far apart the values are, from the lowest on",
+    },
 }
 
 
@@ -85,7 +94,7 @@ def _ranges(value: Schema) -> dict[str, Schema]:
     if not types & {"integer", "number"}:
         return {}
     names = ("int", "logint", "uniform", "loguniform") if "number" in types else ("int", "logint")
-    return {name: {"$ref": "#/$defs/_range"} for name in names}
+    return {**{name: {"$ref": "#/$defs/_range"} for name in names}, "step": {"$ref": "#/$defs/_step"}}
 
 
 def _profiles() -> Schema:
