@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
 
@@ -49,7 +49,13 @@ def _immutable(value: Any) -> Any:
 
 
 class FeatureConfig(Section):
-    """The features of a track, which are computed before any model sees them. Names as in librosa."""
+    """The features of a track, which are computed before any model sees them. Names as in librosa.
+
+    A plug-in's feature is a subclass, see mgc.features.registry.
+    """
+
+    plugin: ClassVar[str | None] = None
+    """The digest of the plug-in that it is from; None for the shipped ones."""
 
     sr: Annotated[int, Field(ge=1000, le=192_000, description="sampling rate in Hz to which audio is resampled")] = (
         22_050
@@ -80,7 +86,7 @@ class FeatureConfig(Section):
         top = self.fmax if self.fmax is not None else self.sr / 2
         if self.fmin >= top:
             raise ConfigError(f"fmin must be below fmax, got {self.fmin:g} >= {top:g}", tied=("fmin", "fmax"))
-        if self.hop_length > self.n_fft:
+        if self.hop_length > self.n_fft and self.plugin is None:
             raise ConfigError(
                 f"hop_length must be <= n_fft, got {self.hop_length} > {self.n_fft}", tied=("hop_length", "n_fft")
             )

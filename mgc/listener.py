@@ -14,12 +14,12 @@ from torch.nn import functional
 
 from mgc.clips.cutting import Ruler, audio_ruler, clip_starts
 from mgc.config import ClipShape
-from mgc.features.features import FLAT, feature_module
+from mgc.features.features import FLAT, as_stored, feature_module
 from mgc.networks.training_config import TrainingConfig
 from mgc.words.errors import ConfigError
 
 FULL_SCALE = 32_768
-"""Training reads waveforms as 16-bit integers and spectrograms in half precision; here they are rounded to the same."""
+"""Training reads waveforms as 16-bit integers; here they are rounded to the same."""
 
 
 class Listener(nn.Module):
@@ -35,6 +35,7 @@ class Listener(nn.Module):
         if not shape.samples:
             raise ConfigError("a model of precomputed features hears no audio: how they were computed is not known")
         self.network = network
+        self.feature_config = config.features
         self.features = None if shape.modality == "raw" else feature_module(config.features)
         self.clips = config.clips.model_copy(update={"random_clips": None})
         self.is_levelled = config.features.normalize == "track"
@@ -90,7 +91,9 @@ class Listener(nn.Module):
         """
         wave_BS = (y_BS * FULL_SCALE).round().clamp(-FULL_SCALE, FULL_SCALE - 1) / FULL_SCALE
         waves = [wave_BS[:, None]] if self.shape.modality != "spectrogram" else []
-        return [*waves, *([self.features(y_BS).half().float()] if self.features is not None else [])]
+        if self.features is None:
+            return waves
+        return [*waves, as_stored(self.features(y_BS), self.feature_config).float()]
 
     def _cut(self, features: list[Tensor], start_N: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """The clips of all tracks, one after another, as the network takes them."""

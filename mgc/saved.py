@@ -7,7 +7,8 @@
 
 `weights.safetensors` holds the state dict, `config.json` the rest: `params` (the flat table of hyperparameters with the
 seed), `data`, `epochs`, `epochs_done`, `genres`, `clip` (the shape of a clip), `split` (its label), `dataset_digest`,
-`plugin` (of a model from a plug-in: its name and digest; its text lies in the folder), and what `about` adds (study,
+`plugin` and `feature_plugin` (of a model, or features, from a plug-in: its name and digest; its text lies in the
+folder), and what `about` adds (study,
 trial, scores, ...). Shape suffixes: S samples, N clips, G genres.
 """
 
@@ -147,26 +148,22 @@ def save_model(folder: Path, training: Training, *, about: Mapping[str, Any] | N
         "clip": asdict(clips.shape),
         "split": clips.split.label,
         "dataset_digest": clips.dataset_digest,
-        **_plugin_fields(config),
+        **{key: {"name": plugin.name, "digest": plugin.digest} for key, plugin in _plugins_of(config).items()},
         **(about or {}),
     }
     with whole(folder) as partial:
         partial.mkdir()
         (partial / WEIGHTS).write_bytes(save(state))  # save_file makes a file that other users cannot read
         (partial / CONFIG).write_text(json.dumps(description, indent=2) + "\n")
-        if (plugin := _plugin_of(config)) is not None:
+        for plugin in _plugins_of(config).values():
             (partial / plugin.name).write_bytes(plugin.text.encode())
     return folder
 
 
-def _plugin_of(config: TrainingConfig) -> Plugin | None:
-    """The plug-in that the model is from; None for a shipped model."""
-    return None if config.model.plugin is None else by_digest(config.model.plugin)
-
-
-def _plugin_fields(config: TrainingConfig) -> dict[str, Any]:
-    plugin = _plugin_of(config)
-    return {} if plugin is None else {"plugin": {"name": plugin.name, "digest": plugin.digest}}
+def _plugins_of(config: TrainingConfig) -> dict[str, Plugin]:
+    """The plug-ins that the model and its features are from, by their keys in config.json."""
+    digests = {"plugin": config.model.plugin, "feature_plugin": config.features.plugin}
+    return {key: by_digest(digest) for key, digest in digests.items() if digest is not None}
 
 
 def load_model(folder: Path, device: str | torch.device = "cpu") -> SavedModel:
@@ -182,7 +179,7 @@ def load_model(folder: Path, device: str | torch.device = "cpu") -> SavedModel:
         raise SavedModelError(f"{folder}: cannot be read: {one_line(error)}") from None
     try:
         description = _Description.of_json(content)
-        if (plugin := description.plugin) is not None:
+        for plugin in filter(None, (description.plugin, description.feature_plugin)):
             check_in_use(plugin.name, plugin.digest, of=f"the model in {folder}", copy=folder / plugin.name)
         return _from_description(description, about, state, torch.device(device))
     except PluginError:
@@ -204,7 +201,7 @@ class _Clip(BaseModel):
 
 
 class _Plugin(BaseModel):
-    """Which plug-in the model is from. Its text lies beside, for people: nothing here runs it."""
+    """Which plug-in the model, or its features, are from. Its text lies beside, for people: nothing here runs it."""
 
     model_config = ConfigDict(strict=True)
 
@@ -224,6 +221,7 @@ class _Description(BaseModel):
     genres: Annotated[tuple[str, ...], Field(min_length=1)]
     clip: _Clip
     plugin: _Plugin | None = None
+    feature_plugin: _Plugin | None = None
 
     @classmethod
     def of_json(cls, content: bytes) -> _Description:

@@ -23,7 +23,7 @@ from mgc.models.registry import MODELS
 from mgc.networks.training_config import TrainingConfig, training_config
 from mgc.plots import draw_curves
 from mgc.plugins.sources import add_option, use_files
-from mgc.plugins.trying import try_network
+from mgc.plugins.trying import try_feature, try_network
 from mgc.saved import save_model
 from mgc.tracks.splits import Part
 from mgc.training.device import best_device
@@ -42,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _main(options: argparse.Namespace) -> int:
     use_files(*options.plugin)
     config = _config(options)
+    try_feature(config.features, config.clips)
     clips = open_clips(config, device=options.device)
     try_network(config.model, clips.shape, len(clips.genres))
     training = Training(config, clips, options.device)

@@ -81,6 +81,11 @@ def _check_precomputed(features: FeatureConfig, name: str, precomputed: Precompu
         raise ConfigError(
             f"modality must be 'spectrogram' for {name}, which has no audio, got {features.modality!r}", "modality"
         )
+    if features.plugin is not None:
+        raise ConfigError(
+            f"spectrogram must be that of {name}, which has no audio to compute {features.spectrogram} from",
+            "spectrogram",
+        )
     values = features.model_dump()
     for key, fact in precomputed.settings.items():
         if key in values and values[key] != fact:

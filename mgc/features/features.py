@@ -1,4 +1,5 @@
-"""The features of a track: waveform, STFT in dB or log-mel; and the store that keeps them, computed once per node.
+"""The features of a track: waveform, STFT in dB, log-mel or a plug-in's; and the store that keeps them, computed once
+per node.
 
 The spectrograms are torch modules that agree with librosa. They are computed over whole tracks, because decibels are
 relative to the track's maximum; clips are cut from the result (mgc.clips.clips).
@@ -28,10 +29,11 @@ from torch import Tensor, nn
 
 from mgc.config import FeatureConfig
 from mgc.features.audio import AudioError, decode
+from mgc.features.registry import Feature
 from mgc.files.cache import cache_dir
 from mgc.files.sealed import sealed
 from mgc.tracks.dataset import Dataset, Precomputed, Track
-from mgc.words.errors import ConfigError
+from mgc.words.errors import ConfigError, one_line
 from mgc.words.progress import progress as shown
 
 log = logging.getLogger("mgc")
@@ -95,11 +97,39 @@ class LogMel(STFTdB):
         return (super().power(y_BS).mT @ self.filters_FK.T).mT
 
 
-def feature_module(config: FeatureConfig) -> STFTdB:
-    """The module that turns waveforms (B, S) into the config's spectrograms (B, F, T) in [0, 1]."""
+def feature_module(config: FeatureConfig) -> nn.Module:
+    """The module that turns waveforms (B, S) into the config's pictures (B, F, T), in [0, 1] where it is shipped.
+
+    The weights that a plug-in's module draws are the same in every process.
+    """
+    if isinstance(config, Feature):
+        with torch.random.fork_rng([]):
+            torch.default_generator.manual_seed(0)
+            return config.build().eval().requires_grad_(False)
     if config.spectrogram == "stft_db":
         return STFTdB(config.n_fft, config.hop_length)
     return LogMel(config.sr, config.n_fft, config.hop_length, config.n_mels, config.fmin, config.fmax)
+
+
+def as_stored(x: Tensor, config: FeatureConfig) -> Tensor:
+    """Values of a picture as a store has them: in half precision, of a plug-in's feature, which has any scale, in
+    single.
+    """
+    return x.half() if config.plugin is None else x.float()
+
+
+def fault_of_pictures(x: object, config: FeatureConfig, num_tracks: int, num_samples: int) -> str | None:
+    """What is wrong with what a plug-in's module makes of so many tracks; None where nothing is."""
+    wanted = (num_tracks, config.bins, 1 + num_samples // config.hop_length)
+    if not isinstance(x, Tensor) or tuple(x.shape) != wanted:
+        got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+        return (
+            f"must give pictures of the shape {wanted} (tracks, bins, 1 + samples // hop_length) for "
+            f"{num_tracks} x {num_samples} samples, got {got}"
+        )
+    if not x.is_floating_point():
+        return f"must give real numbers, got {x.dtype}"
+    return None if x.isfinite().all() else "gives values that are no finite numbers"
 
 
 @dataclass(frozen=True)
@@ -165,6 +195,9 @@ def _setting(dataset: Dataset, config: FeatureConfig, kind: Kind) -> dict[str, A
         return {**setting, "kind": "embedding" if dataset.precomputed.is_embedding else "precomputed"}
     if kind == "waveform":
         return {**setting, "sr": config.sr}
+    if config.plugin is not None:
+        fields = config.model_dump(exclude={"modality", "normalize"})
+        return {**setting, "kind": config.spectrogram, **fields, "plugin": config.plugin}
     of_picture = {"sr", "n_fft", "hop_length"}
     if config.spectrogram == "log_mel":
         of_picture |= {"n_mels", "fmin", "fmax"}
@@ -230,7 +263,7 @@ def _rows_of_tracks(dataset: Dataset, config: FeatureConfig, kind: Kind) -> Iter
     if dataset.precomputed is not None:
         yield from _precomputed_rows(dataset.precomputed)
         return
-    rows = _waveform_rows if kind == "waveform" else partial(_spectrogram_rows, feature_module(config))
+    rows = _waveform_rows if kind == "waveform" else partial(_spectrogram_rows, feature_module(config), config)
     pool = ThreadPoolExecutor(_num_cores())  # threads suffice: decoding and Fourier transform release the GIL
     try:
         with _one_torch_thread():
@@ -265,7 +298,10 @@ def _decoded_rows(rows: Callable[[Array], Array], sr: int, track: Track) -> _Tra
         y_S = decode(track.path, sr)
     except AudioError as error:
         return error
-    return _TrackRows(rows(y_S), len(y_S))
+    try:
+        return _TrackRows(rows(y_S), len(y_S))
+    except ConfigError as error:
+        raise ConfigError(f"{error} (track {track.track_id})", error.key) from None
 
 
 def _waveform_rows(y_S: Array) -> Array:
@@ -275,11 +311,24 @@ def _waveform_rows(y_S: Array) -> Array:
 
 
 @torch.inference_mode()
-def _spectrogram_rows(module: STFTdB, y_S: Array) -> Array:
-    """Frames (R, F) in half precision."""
-    x_FT: Tensor = module(torch.from_numpy(y_S)[None])[0]
-    rows_RW: Array = x_FT.T.half().contiguous().numpy()
+def _spectrogram_rows(module: nn.Module, config: FeatureConfig, y_S: Array) -> Array:
+    """Frames (R, F). Raises ConfigError for what a plug-in's module cannot do with this track."""
+    y_1S = torch.from_numpy(y_S)[None]
+    x_1FT = _declared_picture(module, config, y_1S) if isinstance(config, Feature) else module(y_1S)
+    rows_RW: Array = as_stored(x_1FT[0].T, config).contiguous().numpy()
     return rows_RW
+
+
+def _declared_picture(module: nn.Module, config: Feature, y_1S: Tensor) -> Tensor:
+    try:
+        x_1FT = module(y_1S)
+        fault = fault_of_pictures(x_1FT, config, *y_1S.shape)
+    except Exception as error:  # whatever it may be, the code is the user's
+        fault = f"fails: {type(error).__name__}: {one_line(error)}"
+    if fault is not None:
+        raise ConfigError(f"{config.place}: feature {config.spectrogram} {fault}", "spectrogram")
+    picture_1FT: Tensor = x_1FT
+    return picture_1FT
 
 
 @contextmanager
@@ -302,7 +351,8 @@ def _num_cores() -> int:
 def small_pictures(
     dataset: Dataset, config: FeatureConfig, track_ids: Iterable[str], *, most: tuple[int, int]
 ) -> dict[str, Array]:
-    """Pictures (F, T) of whole tracks for people, as uint8: 255 is the track's maximum, 0 is 80 dB below it.
+    """Pictures (F, T) of whole tracks for people, as uint8: 255 is the track's maximum, 0 is 80 dB below it; of a
+    plug-in's feature, 0 is its minimum.
 
     They are averaged down to at most `most` rows and columns. For modality `raw` the picture is the spectrogram that
     the config describes.
@@ -316,5 +366,8 @@ def small_pictures(
         x_FT = rows_RW.T if kind == "spectrogram" else feature_module(config)(rows_RW.T)[0]
         size = (min(x_FT.shape[0], most[0]), min(x_FT.shape[1], most[1]))
         small_FT = torch.nn.functional.adaptive_avg_pool2d(x_FT[None], size)[0]
+        if config.plugin is not None:
+            low, high = small_FT.aminmax()
+            small_FT = (small_FT - low) / (high - low).clamp(min=FLAT)
         pictures[track_id] = (255 * small_FT).round().byte().numpy()
     return pictures

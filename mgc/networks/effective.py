@@ -11,6 +11,7 @@ from collections.abc import Hashable, Iterable
 from typing import Any
 
 from mgc.config import AugmentConfig, ClipConfig, ClipShape, FeatureConfig, OptimizerConfig, Section
+from mgc.features.registry import own_keys
 from mgc.models.network import NetworkConfig
 from mgc.networks.networks import on_meta
 from mgc.networks.training_config import TrainingConfig
@@ -28,8 +29,8 @@ def effective_network(config: TrainingConfig, shape: ClipShape, num_genres: int)
     """Key of what is really built and trained, 12 hex digits: configs that share it differ in seed and fold.
 
     It covers the network (its repr and the shapes of its weights), the model's fields that do not show whole in these,
-    the text of a plug-in's model, and the split, features, clips, augmentation, optimizer and epochs, without the keys
-    that have no effect beside the others.
+    the texts of a plug-in's model and feature, and the split, features, clips, augmentation, optimizer and epochs,
+    without the keys that have no effect beside the others.
     """
     model = config.model
     augment = augment_in_effect(config.augment)
@@ -62,10 +63,16 @@ def network_digest(model: NetworkConfig, shape: ClipShape, num_genres: int) -> s
 
 
 def features_in_effect(features: FeatureConfig) -> dict[str, Any]:
-    """The feature keys without those that change nothing. `bins` and `frames` are in the network's shape already."""
+    """The feature keys without those that change nothing. `bins` and `frames` are in the network's shape already.
+
+    Of a plug-in's feature any key may change something, and so may its text.
+    """
     table = _table(features, ALWAYS["features"])
     if features.modality == "raw":
-        return _without(table, ("spectrogram", "n_fft", "hop_length", "n_mels", "fmin", "fmax", "normalize"))
+        of_pictures = ("spectrogram", "n_fft", "hop_length", "n_mels", "fmin", "fmax", "normalize")
+        return _without(table, (*of_pictures, *own_keys(type(features))))
+    if features.plugin is not None:
+        return {**features.model_dump(), "plugin": features.plugin}
     if features.spectrogram == "embedding":
         return _without(table, ("sr", "n_fft", "hop_length", "n_mels", "fmin", "fmax"))
     if features.spectrogram == "stft_db":

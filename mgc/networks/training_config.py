@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from mgc.config import SHARED_KEYS, AugmentConfig, ClipConfig, DataConfig, FeatureConfig, OptimizerConfig, Section
+from mgc.features.registry import Feature, feature_class, own_keys
 from mgc.models.network import NetworkConfig
 from mgc.models.registry import model_class
 from mgc.words.errors import ConfigError, check_names
@@ -47,10 +48,12 @@ def training_config(params: Mapping[str, Any], *, data: DataConfig, epochs: int)
     if epochs < 1:
         raise ConfigError(f"epochs must be >= 1, got {epochs}", "epochs")
     model = model_class(params["model"])
-    check_names(params, allowed_keys(model))
-    table = {**paper_values(model, params), **params}
+    feature = feature_class(spectrogram_of(model, params))
+    check_names(params, allowed_keys(model, feature))
+    _check_no_key_twice(model, feature)
+    table = {**paper_values(model, feature, params), **params}
     config = TrainingConfig(
-        features=_section(FeatureConfig, table),
+        features=_section(feature, table),
         clips=_section(ClipConfig, table),
         augment=_section(AugmentConfig, table),
         optimizer=_section(OptimizerConfig, table),
@@ -63,15 +66,34 @@ def training_config(params: Mapping[str, Any], *, data: DataConfig, epochs: int)
     return config
 
 
-def allowed_keys(model: type[NetworkConfig]) -> tuple[str, ...]:
-    """Every key that a flat table may have for this model."""
-    return (*SHARED_KEYS, *model.keys())
+def allowed_keys(model: type[NetworkConfig], feature: type[FeatureConfig] = FeatureConfig) -> tuple[str, ...]:
+    """Every key that a flat table may have for this model and this feature."""
+    return (*SHARED_KEYS, *model.keys(), *own_keys(feature))
 
 
-def paper_values(model: type[NetworkConfig], params: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of the model's paper; its grid of clips is left out where params say how many clips a track has."""
+def spectrogram_of(model: type[NetworkConfig], params: Mapping[str, Any]) -> Any:
+    """The feature that these params name; without one that of the model's paper, or the default."""
+    default = FeatureConfig.model_fields["spectrogram"].default
+    return params.get("spectrogram", model.paper.get("spectrogram", default))
+
+
+def paper_values(model: type[NetworkConfig], feature: type[FeatureConfig], params: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of the model's paper, then those of a plug-in's feature. A grid of clips is left out where params say
+    how many clips a track has.
+    """
     grid = {"clip_overlap", "random_clips"} if "clips_per_track" in params else set()
-    return {key: value for key, value in model.paper.items() if key not in grid}
+    of_feature = feature.paper if issubclass(feature, Feature) else {}
+    return {key: value for key, value in {**model.paper, **of_feature}.items() if key not in grid}
+
+
+def _check_no_key_twice(model: type[NetworkConfig], feature: type[FeatureConfig]) -> None:
+    """Raise a ConfigError for a hyperparameter of a plug-in's feature that the model has too."""
+    for key in own_keys(feature):
+        if key in model.keys():
+            name = feature.model_fields["spectrogram"].default
+            raise ConfigError(
+                f"{key} is a hyperparameter both of model {model.name} and of spectrogram {name}: rename one", key
+            )
 
 
 def _section(section: type[S], table: Mapping[str, Any]) -> S:

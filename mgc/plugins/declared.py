@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 
 from mgc.words.errors import ConfigError
 
-Kind = Literal["model", "metric", "dataset"]
+Kind = Literal["model", "feature", "metric", "dataset", "sampler"]
 Mode = Literal["max", "min"]
 T = TypeVar("T")
 
@@ -37,6 +37,11 @@ def model(name: str) -> Callable[[T], T]:
     return _noting("model", name)
 
 
+def feature(name: str) -> Callable[[T], T]:
+    """Makes a `Feature` one that space files name under `spectrogram`. Its fields are hyperparameters of it."""
+    return _noting("feature", name)
+
+
 def metric(name: str, *, mode: Mode) -> Callable[[T], T]:
     """Makes a function of `Predictions` a metric, a number of which more (`max`) or less (`min`) is better.
 
@@ -52,6 +57,11 @@ def dataset(name: str) -> Callable[[T], T]:
     the path of an .npz of features or embeddings.
     """
     return _noting("dataset", name)
+
+
+def sampler(name: str) -> Callable[[T], T]:
+    """Makes a function of a space and a seed a sampler that space files call `name`. It returns one of Optuna's."""
+    return _noting("sampler", name)
 
 
 def _noting(kind: Kind, name: Any, mode: Mode = "max") -> Callable[[T], T]:

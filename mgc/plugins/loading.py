@@ -17,9 +17,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from mgc.features import registry as features
 from mgc.models import registry as models
 from mgc.plugins.declared import Declaration, Kind, noted
 from mgc.plugins.plugin import Plugin, PluginError, read
+from mgc.plugins.samplers import DECLARED_SAMPLERS, DeclaredSampler
 from mgc.training.part_metrics import PART_METRICS, PartMetric
 from mgc.words.errors import ConfigError, one_line
 
@@ -85,7 +87,9 @@ def _enter(plugin: Plugin) -> None:
         _run(plugin)
     if not declarations:
         _forget(_Loaded(plugin, ()))
-        raise plugin.error('adds nothing: put @model("name"), @metric or @dataset of mgc.plugins over what it adds')
+        raise plugin.error(
+            'adds nothing: put @model("name"), @feature, @metric, @dataset or @sampler of mgc.plugins over what it adds'
+        )
     entered: list[Declaration] = []
     try:
         for each in declarations:
@@ -160,16 +164,19 @@ def _enter_model(plugin: Plugin, declared: Declaration) -> None:
     models.add(declared.thing)
 
 
+def _enter_feature(plugin: Plugin, declared: Declaration) -> None:
+    place = f"{plugin.place}:{declared.line}"
+    features.add(declared.name, declared.thing, plugin=plugin.digest, place=place)
+
+
 def _enter_metric(plugin: Plugin, declared: Declaration) -> None:
     from mgc.training.metrics import SHIPPED, invented  # NumPy, which a plug-in of models does without
 
-    if not declared.name.isidentifier() or declared.name != declared.name.lower():
-        raise ConfigError(f"a metric's name must be small letters, digits and _, got {declared.name!r}")
+    _check_name(declared)
     if declared.name in PART_METRICS or declared.name in SHIPPED:
         raise ConfigError(f"there is a metric {declared.name!r} already; give this one another name")
     _check_arguments(declared, ("predictions",))
-    lines = (inspect.getdoc(declared.thing) or declared.name).splitlines()
-    metric = PartMetric(name=declared.name, of=declared.thing, mode=declared.mode, description=lines[0])
+    metric = PartMetric(name=declared.name, of=declared.thing, mode=declared.mode, description=_first_line(declared))
     metric.value(invented())
     PART_METRICS[metric.name] = metric
 
@@ -195,6 +202,30 @@ def _open_dataset(plugin: Plugin, declared: Declaration, *, progress: bool, make
         raise plugin.error(f"dataset {declared.name} failed: {error_text(error)}", line) from error
 
 
+def _enter_sampler(plugin: Plugin, declared: Declaration) -> None:
+    _check_name(declared)
+    if declared.name in DECLARED_SAMPLERS:  # search.settings.samplers knows the shipped ones
+        raise ConfigError(f"there is a sampler {declared.name!r} already; give this one another name")
+    _check_arguments(declared, ("space", "seed"))
+    DECLARED_SAMPLERS[declared.name] = DeclaredSampler(
+        name=declared.name,
+        make=declared.thing,
+        description=_first_line(declared),
+        plugin=plugin,
+        line=declared.line,
+    )
+
+
+def _first_line(declared: Declaration) -> str:
+    """What a function says of itself; its name where it says nothing."""
+    return (inspect.getdoc(declared.thing) or declared.name).splitlines()[0]
+
+
+def _check_name(declared: Declaration) -> None:
+    if not declared.name.isidentifier() or declared.name != declared.name.lower():
+        raise ConfigError(f"a {declared.kind}'s name must be small letters, digits and _, got {declared.name!r}")
+
+
 def _check_arguments(declared: Declaration, names: tuple[str, ...]) -> None:
     """ConfigError unless it is a function that can be called with so many arguments."""
     wanted = f"{declared.name}({', '.join(names)})"
@@ -209,8 +240,10 @@ def _check_arguments(declared: Declaration, names: tuple[str, ...]) -> None:
 
 _ENTER: dict[str, Callable[[Plugin, Declaration], None]] = {
     "model": _enter_model,
+    "feature": _enter_feature,
     "metric": _enter_metric,
     "dataset": _enter_dataset,
+    "sampler": _enter_sampler,
 }
 
 
@@ -232,12 +265,16 @@ def _registry(kind: Kind) -> dict[str, Any]:
     match kind:
         case "model":
             return models.MODELS
+        case "feature":
+            return features.FEATURES
         case "metric":
             return PART_METRICS
         case "dataset":
             from mgc.datasets.registry import BUILT_IN
 
             return BUILT_IN
+        case "sampler":
+            return DECLARED_SAMPLERS
 
 
 # ---- what was noted

@@ -14,7 +14,7 @@ from mgc.plugins.loading import use
 from mgc.plugins.plugin import Plugin, PluginError, read
 
 VARIABLE = "MGC_PLUGINS"
-GROUPS = ("mgc.models", "mgc.metrics", "mgc.datasets")
+GROUPS = ("mgc.models", "mgc.features", "mgc.metrics", "mgc.datasets", "mgc.samplers")
 """The groups of entry points by which an installed package names its plug-ins: each is a module, read as a file is."""
 
 _log = logging.getLogger("mgc")
@@ -27,7 +27,8 @@ def add_option(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.py",
         action="append",
         default=[],
-        help="a file with models, metrics or datasets of yours (docs/plugins.md); repeatable (default: $MGC_PLUGINS)",
+        help="a file with models, features, metrics, datasets or samplers of yours (docs/plugins.md); repeatable "
+        "(default: $MGC_PLUGINS)",
     )
 
 

@@ -39,7 +39,8 @@ def count_networks(ground: Ground) -> str:
     A real param that the network rounds (the SE ratio) makes a staircase, whose steps are counted. Any other makes
     infinitely many.
     """
-    stairs = [(name, param.domain) for name, param in ground.space.varying.items() if isinstance(param.domain, Float)]
+    domains = {name: param.domain for name, param in ground.space.varying.items()}
+    stairs = [(name, of) for name, of in domains.items() if isinstance(of, Float) and of.step is None]
     if any(name not in _rounded(ground.space) for name, _ in stairs) or len(stairs) > 1:
         return "infinitely many"
     listed = list(islice(_listed(ground.space), MAX_COMBINATIONS + 1))
@@ -60,7 +61,7 @@ def _listed(space: Space) -> Iterator[dict[str, Any]]:
     """Every combination of the listed params; the real one at its low end."""
 
     def listed(name: str, domain: Domain) -> tuple[Any, ...]:
-        return (domain.low,) if isinstance(domain, Float) else values(domain)
+        return (domain.low,) if isinstance(domain, Float) and domain.step is None else values(domain)
 
     return combinations(ordered(space.params), listed)
 
@@ -106,7 +107,7 @@ def note_stairs(record: Record) -> None:
 
 
 def _is_range(form: Any) -> bool:
-    return isinstance(form, Mapping) and "uniform" in form
+    return isinstance(form, Mapping) and "uniform" in form and "step" not in form
 
 
 def _step(record: Record, trial: TrialRecord, name: str, ends: list[float], dataset: Dataset) -> list[float]:

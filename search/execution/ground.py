@@ -16,7 +16,7 @@ from mgc.datasets.registry import open_dataset
 from mgc.networks.effective import effective_network
 from mgc.networks.networks import check_shape, num_weights
 from mgc.plugins.plugin import PluginError
-from mgc.plugins.trying import try_network
+from mgc.plugins.trying import try_feature, try_network
 from mgc.tracks.dataset import Dataset
 from mgc.tracks.splits import Split, make_split
 from mgc.training.device import choose_precision
@@ -108,12 +108,17 @@ def prepare(
 
 
 def _check_clips(space: Space, dataset: Dataset) -> None:
-    """ConfigError for clips that a model of the space cannot take, tried at the ends of all domains together."""
+    """ConfigError for clips that a model of the space cannot take or its feature cannot make, tried at the ends of all
+    domains together.
+    """
     known: set[Hashable] = set()
     for params in corners(space.params):
         config = space.check_params(params)
         try:
             shape = clip_shape(config, dataset)
+            if shape.samples and (config.features, shape) not in known:
+                known.add((config.features, shape))
+                try_feature(config.features, config.clips)
             if (config.model, shape) not in known:
                 known.add((config.model, shape))
                 check_shape(config, shape)

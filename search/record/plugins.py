@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mgc.files.whole import write_whole
+from mgc.models.registry import model_class
 from mgc.plugins.loading import check_in_use, in_use, names_of, use
 from mgc.plugins.plugin import Plugin
 from search.record.files import plugin_file
@@ -21,7 +22,7 @@ from search.space.space import Space
 
 def needed_by(space: Space) -> list[Plugin]:
     """Of the plug-ins in use, those that a study of this space has: all that the command line names, and of the others
-    those whose models, metrics or dataset the space has.
+    those whose models, features, metrics, dataset or sampler the space has.
     """
     names = _names_in(space)
     return [plugin for plugin in in_use() if plugin.is_asked or names_of(plugin) & names]
@@ -48,13 +49,17 @@ def leave_texts(folder: Path) -> None:
 
 
 def _names_in(space: Space) -> set[Any]:
-    """Every name of a model, metric or dataset that a space has."""
+    """Every name of a model, feature, metric, dataset or sampler that a space has."""
     search = space.search
     metrics = {*listed(search.metric), *search.constraints}
-    return {space.data.dataset, *metrics, *_values(space.params, "model")}
+    models = _values(space.params, "model")
+    features = (*_values(space.params, "spectrogram"), *(model_class(name).paper.get("spectrogram") for name in models))
+    return {space.data.dataset, search.sampler, *metrics, *models, *features}
 
 
 def _values(params: Mapping[str, Param], name: str) -> tuple[Any, ...]:
+    if name not in params:
+        return ()
     param = params[name]
     return (param.value,) if param.domain is None else param.domain.ends()
 

@@ -1,4 +1,5 @@
-"""How each sampler of a space file chooses the values of a trial. A new sampler is an entry of CHOOSERS.
+"""How each sampler of a space file chooses the values of a trial. A new sampler is an entry of CHOOSERS; that of a
+plug-in has none.
 
 A choice depends on the study's seed, the trial's number and the results so far, never on a generator that a killed
 process took with it. Nothing here knows networks, limits or the record.
@@ -16,6 +17,8 @@ import optuna
 from optuna.samplers import BaseSampler, GPSampler, TPESampler
 from scipy.stats import qmc
 
+from mgc.plugins.samplers import DECLARED_SAMPLERS
+from search.sampler.declared import declared_sampler
 from search.sampler.rung_gp import RungGPSampler
 from search.sampler.translate import at
 from search.space.params import Choose
@@ -117,7 +120,8 @@ Make = Callable[[Space, int, Request], BaseSampler]
 
 
 class Bayesian:
-    """A sampler of Optuna's once there are results enough; the points of Spread before.
+    """A sampler of Optuna's once there are results enough; the points of Spread before. `startup` says how many are
+    enough, where it is not counted.
 
     `slots` trials run at once, so that many proposals are made without each other's results: the start is at least
     twice as long. A sampler that knows no rungs learns from one of them alone, where `is_at_one_rung`: from the deepest
@@ -126,10 +130,13 @@ class Bayesian:
 
     attempts = MAX_ATTEMPTS
 
-    def __init__(self, space: Space, slots: int, make: Make, *, is_at_one_rung: bool = False) -> None:
+    def __init__(
+        self, space: Space, slots: int, make: Make, *, is_at_one_rung: bool = False, startup: int | None = None
+    ) -> None:
         self._space, self._make = space, make
         self.min_at_rung = max(STARTUP_TRIALS, len(space.varying) + 1) if is_at_one_rung else None
-        self._startup = max(STARTUP_TRIALS, 2 * slots, len(space.varying))
+        counted = max(STARTUP_TRIALS, 2 * slots, len(space.varying))
+        self._startup = counted if startup is None else startup
         self._spread, self._random = Spread(list(space.varying)), Random()
 
     def choose(self, request: Request) -> Choose | BaseSampler:
@@ -171,3 +178,17 @@ CHOOSERS: Mapping[str, Callable[[Space, int, bool], Chooser]] = {
 """Name of a sampler -> its chooser for a space of which so many trials run at once, in a study that hears what trials
 report at rungs, or only how they end.
 """
+
+
+def chooser(name: str, space: Space, slots: int, hears_rungs: bool) -> Chooser:
+    """The chooser of a sampler that a space names, as CHOOSERS says, or of a plug-in's, which is asked from the first
+    trial on. Raises PluginError for a plug-in's that cannot be made.
+    """
+    if name in CHOOSERS:
+        return CHOOSERS[name](space, slots, hears_rungs)
+    declared = DECLARED_SAMPLERS[name]
+
+    def make(space: Space, seed: int, _: Request) -> BaseSampler:
+        return declared_sampler(space, seed, declared)
+
+    return Bayesian(space, slots, make, is_at_one_rung=hears_rungs, startup=0)

@@ -13,7 +13,7 @@ from optuna.distributions import distribution_to_json, json_to_distribution
 from optuna.samplers import BaseSampler
 
 from search.record.trial import Proposal, TrialRecord
-from search.sampler.choosers import CHOOSERS, Random, Request
+from search.sampler.choosers import Random, Request, chooser
 from search.sampler.optuna_study import OptunaStudy
 from search.sampler.translate import Candidate, stored
 from search.sampler.warmstart import EarlierResult
@@ -48,7 +48,7 @@ class Sampler:
         self.first_rung = 1
         """The first epoch whose results count: a scheduler may find that earlier ones say nothing."""
         self._network_key, self._known_metrics = network_key, known
-        self._chooser = CHOOSERS[name or space.search.own_sampler](space, slots, hears_rungs)
+        self._chooser = chooser(name or space.search.own_sampler, space, slots, hears_rungs)
         self._rungs = (*space.budget.rungs(), space.budget.full)
         self._study = OptunaStudy(self.objectives, self._rungs if hears_rungs else ())
         self._first = list(space.search.first)

@@ -51,10 +51,10 @@ class Candidate:
 def distribution(domain: Domain) -> BaseDistribution:
     """A domain as Optuna's distribution."""
     match domain:
-        case Float(low, high, log):
-            return FloatDistribution(low, high, log=log)
-        case Int(low, high, log):
-            return IntDistribution(low, high, log=log)
+        case Float(low, high, log, step):
+            return FloatDistribution(low, high, log=log, step=step)
+        case Int(low, high, log, step):
+            return IntDistribution(low, high, log=log, step=step)
         case Choice():
             return CategoricalDistribution(domain.labels())
 
@@ -62,10 +62,10 @@ def distribution(domain: Domain) -> BaseDistribution:
 def suggest(trial: Trial, name: str, domain: Domain) -> Any:
     """The value that the sampler of Optuna's study gives a trial for one param, as our own value."""
     match domain:
-        case Float(low, high, log):
-            return trial.suggest_float(name, low, high, log=log)
-        case Int(low, high, log):
-            return trial.suggest_int(name, low, high, log=log)
+        case Float(low, high, log, step):
+            return domain.nearest(trial.suggest_float(name, low, high, log=log, step=step))
+        case Int(low, high, log, step):
+            return trial.suggest_int(name, low, high, log=log, step=step)
         case Choice():
             return domain.from_label(trial.suggest_categorical(name, domain.labels()))
 
@@ -86,12 +86,12 @@ def at(domain: Domain, share: float) -> Any:
     (33.0, 3, 0.1, 'b')
     """
     match domain:
-        case Float(low, high, False):
+        case Float(low, high, False, None):
             return low + share * (high - low)
         case Float(low, high, True):
             return min(max(low * (high / low) ** share, low), high)
-        case Int(low, high, False):
-            return low + int(share * (high - low + 1))
+        case Float(_, _, False) | Int(_, _, False):
+            return domain.nth(int(share * domain.size))
         case Int(low, high, True):
             return min(max(int(low * ((high + 1) / low) ** share), low), high)
         case Choice(values):

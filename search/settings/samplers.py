@@ -1,12 +1,15 @@
-"""The samplers that a space may name, one entry each, and what of a sampler decides how a space is read.
+"""The samplers that a space may name, one entry each, and what of a sampler decides how a space is read. Those of
+plug-ins are among them.
 
 search.sampler makes them of Optuna, which this file does not know.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+
+from mgc.plugins.samplers import DECLARED_SAMPLERS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +22,7 @@ class SamplerEntry:
     """Whether it goes through all combinations of listed values: then every domain must be a grid."""
 
 
-SAMPLERS: Mapping[str, SamplerEntry] = {
+_SHIPPED: Mapping[str, SamplerEntry] = {
     sampler.name: sampler
     for sampler in (
         SamplerEntry(name="auto", description="rung_gp, or tpe where several metrics are compared"),
@@ -33,6 +36,34 @@ SAMPLERS: Mapping[str, SamplerEntry] = {
         SamplerEntry(name="qmc", description="a quasi-random sequence that fills the space evenly"),
     )
 }
+
+
+class _Samplers(Mapping[str, SamplerEntry]):
+    """The shipped samplers, then those of the plug-ins in use."""
+
+    def __getitem__(self, name: str) -> SamplerEntry:
+        if name in _SHIPPED:
+            return _SHIPPED[name]
+        return SamplerEntry(name=name, description=DECLARED_SAMPLERS[name].description)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from _SHIPPED
+        yield from DECLARED_SAMPLERS
+
+    def __len__(self) -> int:
+        return len(_SHIPPED) + len(DECLARED_SAMPLERS)
+
+
+SAMPLERS: Mapping[str, SamplerEntry] = _Samplers()
+"""By name."""
+
+
+def check_declared() -> None:
+    """Raise a PluginError for a plug-in's sampler that has the name of a shipped one, which mgc does not know."""
+    for name, declared in DECLARED_SAMPLERS.items():
+        if name in _SHIPPED:
+            rule = f"there is a sampler {name!r} already; give this one another name"
+            raise declared.plugin.error(rule, declared.line)
 
 
 def sampler_of(name: str, *, num_metrics: int) -> str:

@@ -122,7 +122,7 @@ class SearchConfig(Section):
     sampler: Annotated[
         str,
         BeforeValidator(sampler_name),
-        WithJsonSchema(names_schema(SAMPLERS)),
+        SchemaNow(lambda: names_schema(SAMPLERS)),
         Field(description="what proposes configs; grid takes every combination once"),
     ] = "auto"
     trials: Annotated[

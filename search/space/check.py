@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypedDict, TypeVar
 
-from mgc.config import SHARED_SECTIONS, DataConfig, Section
+from mgc.config import SHARED_SECTIONS, DataConfig, FeatureConfig, Section
+from mgc.features.registry import FEATURES, own_keys
 from mgc.models.registry import MODELS, model_class
-from mgc.networks.training_config import allowed_keys, training_config
+from mgc.networks.training_config import allowed_keys, spectrogram_of, training_config
 from mgc.words.errors import ConfigError, check_names, close_to, nearest
+from search.settings.samplers import check_declared
 from search.settings.sections import Budget, Published, Resources, SearchConfig
 from search.space.document import Document, Key, SpaceError, dotted
 from search.space.domains import Grid, contains, label, of_domain
@@ -26,10 +28,8 @@ S = TypeVar("S", bound=Section)
 KEYS = ("description", "data", "params", "search", "budget", "resources", "profiles", "published", "reference")
 """The first level of a space file."""
 
-TIES = ("model", "modality")
+TIES = ("model", "modality", "spectrogram")
 """Params that decide which others make sense, whatever section those are of."""
-
-SHARED_KEYS = [section.keys() for section in SHARED_SECTIONS]
 
 
 class Contents(TypedDict):
@@ -51,6 +51,7 @@ def checked(document: Document, *, strict: bool = False) -> Contents:
 
     `strict` also refuses conditions that can never hold: for a file as it is, not for one that --set narrows.
     """
+    check_declared()
     _check_keys(document)
     params = read_params(document)
     contents = Contents(
@@ -232,24 +233,37 @@ def _models(document: Document, params: Mapping[str, Param]) -> tuple[str, ...]:
 
 
 def _check_owner(document: Document, params: Mapping[str, Param], name: str, models: Sequence[str]) -> None:
-    """Each param must be known to every model beside which it can be active."""
-    for corner in corners(with_ancestors(params, [name, "model"])):
-        model = corner["model"]
-        if name not in corner or name in (allowed := allowed_keys(model_class(model))):
+    """Each param must be known to every model, or else to every feature, beside which it can be active."""
+    for corner in corners(with_ancestors(params, [name, *(tie for tie in ("model", "spectrogram") if tie in params)])):
+        model = model_class(corner["model"])
+        spectrogram = spectrogram_of(model, corner)
+        if name not in corner or name in (allowed := allowed_keys(model, _feature(spectrogram))):
             continue
         key = params[name].key
-        owners = [other for other in models if name in allowed_keys(model_class(other))]
-        if not owners:
-            raise document.error(key, f"unknown key {name!r}{nearest(name, allowed)}")
-        when = owners[0] if len(owners) == 1 else f"[{', '.join(owners)}]"
-        raise document.error(key, f"{dotted(key)} needs `when: {{model: {when}}}`: {model} has no {name}")
+        if owners := [other for other in models if name in model_class(other).keys()]:
+            raise document.error(key, _needs(key, "model", owners, model.name))
+        if owners := [other for other in FEATURES if name in own_keys(FEATURES[other])]:
+            raise document.error(key, _needs(key, "spectrogram", owners, spectrogram))
+        raise document.error(key, f"unknown key {name!r}{nearest(name, allowed)}")
+
+
+def _feature(spectrogram: Any) -> type[FeatureConfig]:
+    """The feature of this name; of an unknown one, which `training_config` refuses, the shipped ones' config."""
+    return FEATURES.get(spectrogram, FeatureConfig) if isinstance(spectrogram, str) else FeatureConfig
+
+
+def _needs(key: Key, of: str, owners: Sequence[str], other: str) -> str:
+    when = owners[0] if len(owners) == 1 else f"[{', '.join(owners)}]"
+    return f"{dotted(key)} needs `when: {{{of}: {when}}}`: {other} has no {key[-1]}"
 
 
 def _groups(params: Mapping[str, Param]) -> list[list[str]]:
-    """Params that rules may tie together: those of one section, those of the models, and the others."""
-    shared = [[name for name in keys if name in params] for keys in SHARED_KEYS]
-    own = [name for name in params if not any(name in keys for keys in SHARED_KEYS)]
-    return [group for group in (*shared, own) if group]
+    """Params that rules may tie together: those of one section, of which features have more, and the others."""
+    of_features = {key for feature in FEATURES.values() for key in feature.keys()}
+    sections = [of_features, *(set(section.keys()) for section in SHARED_SECTIONS if section is not FeatureConfig)]
+    shared = [[name for name in params if name in keys] for keys in sections]
+    others = [name for name in params if not any(name in section.keys() for section in SHARED_SECTIONS)]
+    return [group for group in (*shared, others) if group]
 
 
 def _check_corner(

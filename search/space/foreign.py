@@ -35,6 +35,7 @@ KEYS: Mapping[str, str] = {
 """Keys of other tools, and what is written here instead."""
 
 _LOWS, _HIGHS, _LISTS = ("min", "low", "lower"), ("max", "high", "upper"), ("values", "choices", "categories")
+_STEPS = ("step", "q", "step_size")
 
 
 def own_key(key: str) -> str:
@@ -53,6 +54,8 @@ def own_domain(raw: Mapping[str, Any]) -> str | None:
     ('{uniform: [0.1, 1.0]}', '{choice: [8, 16]}')
     >>> own_domain({"low": 1e-5, "high": 0.1, "log": True}), own_domain({"min": 2}), own_domain({"min": 1, "max": 9})
     ('{loguniform: [1e-05, 0.1]}', None, '{int: [1, 9]}')
+    >>> own_domain({"distribution": "q_uniform", "min": 16, "max": 64, "q": 8})
+    '{int: [16, 64], step: 8}'
     """
     if (listed := _first(raw, _LISTS)) is not None:
         return f"{{choice: {_text(listed)}}}" if isinstance(listed, list) else None
@@ -61,6 +64,9 @@ def own_domain(raw: Mapping[str, Any]) -> str | None:
         return None
     form = "int" if isinstance(low, int) and isinstance(high, int) else "uniform"
     by_logarithm = raw.get("log") is True or str(raw.get("distribution", raw.get("type", ""))).startswith("log")
+    step = _first(raw, _STEPS)
+    if _is_number(step) and not by_logarithm:
+        return f"{{{form}: {_text([low, high])}, step: {_text([step])[1:-1]}}}"
     return f"{{{ ({'int': 'logint', 'uniform': 'loguniform'}[form] if by_logarithm else form) }: {_text([low, high])}}}"
 
 

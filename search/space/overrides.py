@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mgc.config import DataConfig
+from mgc.features.registry import FEATURES, own_keys
 from mgc.models.registry import MODELS
 from mgc.networks.training_config import allowed_keys
 from mgc.words.errors import ConfigError, check_names, nearest
@@ -15,9 +16,11 @@ from search.space.document import Document, Place, SpaceError, read_value
 
 def changeable_keys() -> dict[str, tuple[str, ...]]:
     """The keys that a profile and `--set` may change, by section."""
+    of_models = [key for model in MODELS.values() for key in allowed_keys(model)]
+    of_features = [key for feature in FEATURES.values() for key in own_keys(feature)]
     return {
         "data": DataConfig.keys(),
-        "params": tuple(dict.fromkeys(key for model in MODELS.values() for key in allowed_keys(model))),
+        "params": tuple(dict.fromkeys([*of_models, *of_features])),
         **{name: section.keys() for name, section in STUDY_SECTIONS.items()},
     }
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from mgc.words.errors import ConfigError, check_names, nearest
 from search.space.document import Document, Key, dotted
-from search.space.domains import FORMS, Domain, domain, hashable, label, values
+from search.space.domains import FORMS, Domain, Float, Int, domain, hashable, label, values
 from search.space.foreign import own_domain
 
 MAX_CORNERS = 300
@@ -70,8 +70,14 @@ class Param:
 
 
 def written(of: Domain) -> dict[str, Any]:
-    """A domain as a file has it: {"uniform": [2.0, 64.0]}."""
-    return {of.form: list(of.ends())}
+    """A domain as a file has it: {"uniform": [2.0, 64.0]}, or {"int": [32, 128], "step": 16}."""
+    plain = {of.form: list(of.ends())}
+    match of:
+        case Float(step=float(step)):
+            return {**plain, "step": step}
+        case Int(step=step) if step != 1:
+            return {**plain, "step": step}
+    return plain
 
 
 Choose = Callable[[str, Domain], Any]
@@ -173,20 +179,22 @@ def _param(document: Document, key: Key) -> Param:
     if not isinstance(raw, dict):
         return Param(name=name, value=raw, key=key)
     try:
-        check_names(raw, (*FORMS, "value", "when"))
+        check_names(raw, (*FORMS, "value", "step", "when"))
     except ConfigError as error:
         ours = own_domain(raw)
         text = str(error) if ours is None else f"unknown key {error.key!r} (here it is {name}: {ours})"
         raise document.error((*key, error.key or ""), text) from None
-    forms = [form for form in raw if form != "when"]
+    forms = [form for form in raw if form not in ("when", "step")]
     if len(forms) != 1:
         got = " and ".join(forms) or "none"
         raise document.error(key, f"{section}.{name} must have one of value, {', '.join(FORMS)}, got {got}")
     when = _when(document, (*key, "when"), raw["when"]) if "when" in raw else ()
+    if forms == ["value"] and "step" in raw:
+        raise document.error((*key, "step"), f"{section}.{name} must have no step beside value, got {raw['step']!r}")
     if forms == ["value"]:
         return Param(name=name, value=raw["value"], when=when, key=key)
     try:
-        return Param(name=name, domain=domain(forms[0], raw[forms[0]]), when=when, key=key)
+        return Param(name=name, domain=domain(forms[0], raw[forms[0]], raw.get("step")), when=when, key=key)
     except ConfigError as error:
         raise document.error((*key, forms[0]), f"{section}.{name}: {error}") from None
 

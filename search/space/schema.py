@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from mgc.config import SHARED_SECTIONS, DataConfig, Section
+from mgc.features.registry import FEATURES, own_keys
 from mgc.models.registry import MODELS
 from search.settings.sections import STUDY_SECTIONS, Published
-from search.space.domains import FORMS
+from search.space.domains import FORMS, STEPPED
 from search.space.overrides import changeable_keys
 
 Schema = dict[str, Any]
@@ -20,7 +21,16 @@ SHARED_DEFINITIONS: dict[str, Schema] = {
         "minProperties": 1,
         "additionalProperties": {"not": {"type": "object"}},
     },
-    "_domain": {"type": "object", "oneOf": [{"required": [form]} for form in ("value", *FORMS)]},
+    "_domain": {
+        "type": "object",
+        "oneOf": [{"required": [form]} for form in ("value", *FORMS)],
+        "dependentSchemas": {"step": {"anyOf": [{"required": [form]} for form in STEPPED]}},
+    },
+    "_step": {
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "description": "how far apart the values are, from the lowest on",
+    },
 }
 
 
@@ -60,11 +70,13 @@ def _param_values() -> dict[str, Schema]:
         "seed": [{"type": "integer", "minimum": 0, "description": "seed of the training instead of the study's"}],
         "fold": [_fields(DataConfig)["fold"]],
     }
-    for section in (*SHARED_SECTIONS, *MODELS.values()):
-        for key, field in _fields(section).items():
-            value = {name: part for name, part in field.items() if name != "default"}
-            if value not in by_key.setdefault(key, []):
-                by_key[key].append(value)
+    fields = [item for section in (*SHARED_SECTIONS, *MODELS.values()) for item in _fields(section).items()]
+    fields += [(key, _fields(each)[key]) for each in FEATURES.values() for key in own_keys(each)]
+    for key, field in fields:
+        value = {name: part for name, part in field.items() if name != "default"}
+        if value not in by_key.setdefault(key, []):
+            by_key[key].append(value)
+    by_key["spectrogram"][0]["enum"] = list(FEATURES)
     return {key: values[0] if len(values) == 1 else {"anyOf": values} for key, values in by_key.items()}
 
 
@@ -82,7 +94,7 @@ def _ranges(value: Schema) -> dict[str, Schema]:
     if not types & {"integer", "number"}:
         return {}
     names = ("int", "logint", "uniform", "loguniform") if "number" in types else ("int", "logint")
-    return {name: {"$ref": "#/$defs/_range"} for name in names}
+    return {**{name: {"$ref": "#/$defs/_range"} for name in names}, "step": {"$ref": "#/$defs/_step"}}
 
 
 def _profiles() -> Schema:

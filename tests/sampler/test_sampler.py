@@ -182,12 +182,24 @@ def test_every_domain_comes_back_from_optuna_as_it_went(domain):
         assert suggest(again, "x", domain) == value
 
 
-@pytest.mark.parametrize("domain", [Float(1e-5, 1e-2, log=True), Int(2, 512, log=True), Int(3, 7), Float(2.0, 64.0)])
+@pytest.mark.parametrize(
+    "domain", [Float(1e-5, 1e-2, log=True), Int(2, 512, log=True), Int(3, 7), Float(2.0, 64.0), Int(8, 64, step=8)]
+)
 def test_shares_of_a_domain_reach_from_end_to_end(domain):
     below_one = np.nextafter(1, 0)
     assert at(domain, 0.0) == pytest.approx(domain.low)
     assert at(domain, below_one) == pytest.approx(domain.high)
     assert all(domain.low <= at(domain, share) <= domain.high for share in np.linspace(0, below_one, 101))
+
+
+@pytest.mark.parametrize("name", ["rung_gp", "tpe", "random", "qmc"])
+def test_every_sampler_proposes_whole_steps_only(space_of, record, name):
+    """As they are written: 2.9, and not 2 + 3 x 0.3 in binary."""
+    space = space_of(f"params: {{model: se_cnn, r: {{uniform: [2, 4.1], step: 0.3}}}}\nsearch: {{sampler: {name}}}\n")
+    proposals = run(Sampler(space, network), record, 16)
+    assert {each.params["r"] for each in proposals} <= {2.0, 2.3, 2.6, 2.9, 3.2, 3.5, 3.8, 4.1}
+    assert len({each.params["r"] for each in proposals[:10]}) > 3
+    assert [trial.varying["r"] for trial in record.trials()] == [each.params["r"] for each in proposals]
 
 
 def test_every_sampler_that_a_space_may_name_has_a_chooser():

@@ -21,7 +21,7 @@ from mgc.words.errors import ConfigError
 from search import Space
 from search.space.describe import describe, tree
 from search.space.document import SpaceError, read_file
-from search.space.domains import Choice, Domain, Float, Int
+from search.space.domains import Choice, Domain, Float, Int, values
 from search.space.schema import space_schema
 from search.space.space import difference
 
@@ -139,6 +139,8 @@ def test_every_shipped_space_loads_and_names_its_schema(path: Path) -> None:
         ("lr: {uniform: [1e-4, 1]}", Float(0.0001, 1.0)),
         ("lr: {loguniform: [1e-4, 1]}", Float(0.0001, 1.0, log=True)),
         ("batch_size: {int: [8, 64]}", Int(8, 64)),
+        ("batch_size: {int: [8, 64], step: 8}", Int(8, 64, step=8)),
+        ("beta1: {uniform: [0.8, 0.95], step: 0.05}", Float(0.8, 0.95, step=0.05)),
         ("batch_size: {logint: [8, 64]}", Int(8, 64, log=True)),
         ("channels: {choice: [[1, 2, 3, 4, 5], [5, 4, 3, 2, 1]]}", Choice(([1, 2, 3, 4, 5], [5, 4, 3, 2, 1]))),
     ],
@@ -266,6 +268,29 @@ def test_float_ends_are_reached_but_not_passed() -> None:
         assert 0.29 < max(drawn) <= 0.3
 
 
+def test_a_step_leaves_its_values_alone_as_they_are_written() -> None:
+    rng = random.Random(0)
+    for domain, listed in (
+        (Float(0.1, 0.5, step=0.1), (0.1, 0.2, 0.3, 0.4, 0.5)),
+        (Int(16, 48, step=16), (16, 32, 48)),
+    ):
+        assert values(domain) == listed
+        assert domain.size == len(listed)
+        assert {domain.sample(rng) for _ in range(100)} == set(listed)
+
+
+def test_a_step_is_part_of_what_a_space_means(written: Any) -> None:
+    text = "params: {model: se_cnn, n_mels: {int: [32, 128]}, lr: {uniform: [1, 3]}}"
+    plain = Space.load(written(text)).canonical()
+    assert Space.load(written(text.replace("128]", "128], step: 1"))).canonical() == plain
+    stepped = Space.load(written(text.replace("128]", "128], step: 16").replace("3]}}", "3], step: 1}}")))
+    assert stepped.size == 7 * 3
+    assert difference(plain, stepped.canonical()) == [
+        'params.lr: {"uniform": [1.0, 3.0]} -> {"uniform": [1.0, 3.0], "step": 1.0}',
+        'params.n_mels: {"int": [32, 128]} -> {"int": [32, 128], "step": 16}',
+    ]
+
+
 def test_logint_draws_each_octave_alike() -> None:
     rng = random.Random(0)
     drawn = [Int(1, 64, log=True).sample(rng) for _ in range(4000)]
@@ -347,6 +372,14 @@ MISTAKES = [
     ("[2, 64]", "[2, 1e999]", r"6: params\.r: uniform must have finite numbers, got inf"),
     ("[2, 64]", "[0, 64]", r"6: params\.r must be >= 1(\.0)?, got 0\.0"),
     ("uniform: [2, 64]", "loguniform: [0, 64]", r"6: params\.r: loguniform must have low > 0 on a log scale, got 0"),
+    ("uniform: [2, 64]", "uniform: [2, 64], step: 4",
+     r"6: params\.r: uniform must reach high in whole steps of 4, got \[2, 64\] \(the last is 62\.0\)"),
+    ("uniform: [2, 64]", "uniform: [2, 64], step: 0", r"6: params\.r: uniform must have a step > 0, got 0"),
+    ("uniform: [2, 64]", "int: [2, 64], step: 0.5", r"6: params\.r: int must have integers, got 0\.5"),
+    ("uniform: [2, 64]", "uniform: [2, 64], step: x", r"6: params\.r: uniform must have numbers, got the text 'x'"),
+    ("uniform: [2, 64]", "loguniform: [2, 64], step: 1",
+     r"6: params\.r: loguniform must have no step, which uniform and int may have, got step 1"),
+    ("uniform: [2, 64]", "value: 2, step: 1", r"6: params\.r must have no step beside value, got 1"),
     ("uniform: [2, 64]", "int: [2.5, 64]", r"6: params\.r: int must have integers, got 2\.5"),
     ("uniform: [2, 64]", "choice: []", r"6: params\.r: choice must have at least one value, got \[\]"),
     ("uniform: [2, 64]", "choice: [8, 8]", r"6: params\.r: choice must have each value once, got 8 twice"),

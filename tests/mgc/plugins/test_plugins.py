@@ -6,17 +6,17 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from plugin_files import refused, written
 from tiny_dataset import clips_of, tiny_config, write_precomputed, write_tracks
 
 from mgc.clips.clips import open_clips
 from mgc.config import ClipShape, DataConfig
-from mgc.datasets.registry import BUILT_IN, open_dataset
+from mgc.datasets.registry import open_dataset
 from mgc.models.registry import MODELS, model_class
 from mgc.networks.effective import effective_network
 from mgc.networks.training_config import training_config
@@ -71,30 +71,6 @@ def wrong(predictions):
 '''
 
 
-@pytest.fixture(autouse=True)
-def no_plugins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    monkeypatch.delenv("MGC_PLUGINS", raising=False)
-    monkeypatch.chdir(tmp_path)
-    yield
-    use(())
-
-
-def written(text: str, name: str = "mine.py") -> str:
-    Path(name).write_text(text)
-    return name
-
-
-def refused(text: str) -> str:
-    """The line that answers a plug-in of this text; nothing of it is left."""
-    before = [*MODELS], [*BUILT_IN], [*PART_METRICS], [*sys.modules]
-    with pytest.raises(PluginError) as raised:
-        use_files(written(text))
-    assert ([*MODELS], [*BUILT_IN], [*PART_METRICS], [*sys.modules]) == before
-    assert in_use() == ()
-    assert "\n" not in str(raised.value)
-    return str(raised.value)
-
-
 # ---- models
 
 
@@ -133,7 +109,7 @@ def test_a_model_is_built_checked_and_trained_as_a_shipped_one() -> None:
         ("from torch import nn", "1 / 0", "mine.py:5: cannot be imported: ZeroDivisionError: division by zero"),
         ("from torch import nn", "raise SystemExit(3)", "mine.py:5: cannot be imported: SystemExit: 3"),
         ("from torch import nn", "from torch import", "mine.py:5: is no Python: "),
-        ('@model("mean")\n', "", 'mine.py: adds nothing: put @model("name"), @metric or @dataset of mgc.plugins over'),
+        ('@model("mean")\n', "", 'mine.py: adds nothing: put @model("name"), @feature, @metric, @dataset or '),
     ],
 )  # fmt: skip
 def test_a_mistake_in_a_model_is_one_line_with_file_and_line(old: str, new: str, line: str) -> None:
@@ -379,7 +355,7 @@ def test_an_installed_package_names_its_plugin_by_an_entry_point(monkeypatch: py
     assert model_class("mean")().model_dump() == {"width": 5}
 
 
-@pytest.mark.parametrize("kind", ["models", "metrics", "datasets"])
+@pytest.mark.parametrize("kind", ["models", "features", "metrics", "datasets", "samplers"])
 def test_the_groups_of_entry_points_are_those_that_the_guide_names(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     assert f"`mgc.{kind}`" in (Path(__file__).parents[3] / "docs" / "plugins.md").read_text()
     install(Path("site"), f"ours_{kind}", METRIC, f"mgc.{kind}")

@@ -1,0 +1,34 @@
+"""Plug-in files in the tests' folder, and the line that answers a broken one."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from mgc.datasets.registry import BUILT_IN
+from mgc.features.registry import FEATURES
+from mgc.models.registry import MODELS
+from mgc.plugins import use_files
+from mgc.plugins.loading import in_use
+from mgc.plugins.plugin import PluginError
+from mgc.training.part_metrics import PART_METRICS
+
+
+def written(text: str, name: str = "mine.py") -> str:
+    Path(name).write_text(text)
+    return name
+
+
+def refused(text: str) -> str:
+    """The line that answers a plug-in of this text; nothing of it is left."""
+    before = _known()
+    with pytest.raises(PluginError) as raised:
+        use_files(written(text))
+    assert _known() == before
+    assert in_use() == ()
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+def _known() -> list[list[str]]:
+    return [[*each] for each in (MODELS, FEATURES, BUILT_IN, PART_METRICS, sys.modules)]
