@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -109,19 +109,31 @@ class Page:
     cautions: Sequence[str]
     sections: Sequence[Section] = ()
     data: Mapping[str, Any] | None = None
+    links: Mapping[str, str] = field(default_factory=dict)
+    """Addresses of other pages of the same server, by their texts."""
+    is_watched: bool = False
+    """Whether the script asks the server that the page comes from for news."""
 
     def html(self) -> str:
         """The whole page."""
-        style, script = _text(STYLE), _script()
-        template = _templates().get_template(TEMPLATE)
-        return template.render(page=self, style=style, script=script, policy=policy(style, script))
+        return rendered(TEMPLATE, is_watched=self.is_watched, page=self)
 
 
-def policy(style: str, script: str) -> str:
-    """What a browser lets the page do (Content-Security-Policy): this style, this script, pictures inside; no host."""
+def rendered(template: str, *, scripts: Sequence[str] = SCRIPTS, is_watched: bool = False, **values: Any) -> str:
+    """A page as HTML: a template with the style, these scripts, and the policy that allows both."""
+    style, script = _text(STYLE), "\n".join(_text(f"script/{name}.js") for name in scripts)
+    allowed = policy(style, script, is_watched=is_watched)
+    return _templates().get_template(template).render(style=style, script=script, policy=allowed, **values)
+
+
+def policy(style: str, script: str, *, is_watched: bool = False) -> str:
+    """What a browser lets a page do (Content-Security-Policy): this style, this script, pictures inside; no host but,
+    for a page that is watched, the one that it comes from.
+    """
+    news = "; connect-src 'self'" if is_watched else ""
     return (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src data:; base-uri 'none'; "
-        "form-action 'none'"
+        f"form-action 'self'{news}"
     )
 
 
@@ -132,10 +144,6 @@ def _hash(text: str) -> str:
 @cache
 def _text(name: str) -> str:
     return (HERE / name).read_text(encoding="utf-8")
-
-
-def _script() -> str:
-    return "\n".join(_text(f"script/{name}.js") for name in SCRIPTS)
 
 
 def in_script(data: Mapping[str, Any]) -> str:

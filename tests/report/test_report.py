@@ -279,7 +279,7 @@ def test_the_policy_allows_the_pages_own_script_and_style_and_no_host(record):
     digests = [b64encode(sha256(each.encode()).digest()).decode() for each in (script, style)]
     assert allowed == (
         f"default-src 'none'; script-src 'sha256-{digests[0]}'; style-src 'sha256-{digests[1]}'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
+        "base-uri 'none'; form-action 'self'"
     )
 
 

@@ -29,7 +29,7 @@ class Bar {
   state(state, number) {
     const term = `state=${state}`, isOn = page.filter.split(/\s+/).includes(term);
     return element("button", { type: "button", "aria-pressed": String(isOn), onclick: () => page.setFilter(withTerms("state", isOn ? [] : [term])) },
-      shape("svg", { viewBox: "0 0 12 12", width: 12, height: 12, "aria-hidden": "true" }, ...symbol(state)), ` ${number.toLocaleString("en")} ${state}`);
+      shape("svg", { viewBox: "0 0 12 12", width: 12, height: 12, "aria-hidden": "true" }, ...symbol(state)), ` ${number.toLocaleString("en")} ${stateName(state)}`);
   }
 }
 
@@ -76,8 +76,8 @@ const CHARTS = {
     host.prepend(bar);
     const draw = () => {
       const { params, metrics } = page.study, all = [...params.map((param) => param.name), ...metrics, "epochs", "seconds"];
-      names.x ??= all[0]; names.y ??= params.length > 1 ? all[1] : metrics[0];
-      const picker = (axis) => element("label", {}, `${axis} `, element("select", { onchange: (event) => { names[axis] = event.target.value; chart.draw(); } },
+      if (!names.isChosen) { names.x = all[0]; names.y = params.length > 1 ? all[1] : metrics[0]; }
+      const picker = (axis) => element("label", {}, `${axis} `, element("select", { onchange: (event) => { names[axis] = event.target.value; names.isChosen = true; chart.draw(); } },
         ...all.map((name) => element("option", { value: name, selected: names[axis] === name }, plain(name, 40)))));
       legend.replaceChildren(shadeLegend());
       bar.replaceChildren(picker("x"), " ", picker("y"), " ", legend);
@@ -123,7 +123,36 @@ function start() {
   for (const host of document.querySelectorAll("[data-chart]")) CHARTS[host.dataset.chart](host);
   for (const each of document.querySelectorAll("section > details")) each.open = false;
   unfoldForPrint();
-  page.take(JSON.parse(document.getElementById("data").textContent));
+  const data = document.getElementById("data"), first = JSON.parse(data.textContent);
+  page.take(first);
+  if (data.dataset.news) watch(data.dataset.news, first.version);
+}
+
+// Of a page that a server shows while the study runs.
+
+const EVERY_MS = 1000;
+
+/** Asks for news, again and again; says where none came. */
+function watch(address, version) {
+  const state = element("span", { class: "note", role: "status" });
+  document.querySelector(".bar output").after(state);
+  const show = (text) => { if (state.textContent !== text) state.textContent = text; };
+  show(page.study.state);
+  const ask = async () => {
+    try {
+      const news = await (await fetch(`${address}?since=${version}`, { cache: "no-store" })).json();
+      version = news.version;
+      if (news.study) { page.take(news); write("about", news.study.about); write("answer", news.study.answer); }
+      show(page.study.state);
+    } catch { show("no news: the server does not answer"); }
+    setTimeout(ask, EVERY_MS);
+  };
+  setTimeout(ask, EVERY_MS);
+}
+
+/** A text into an element, what stands between backticks as code. */
+function write(id, text) {
+  document.getElementById(id).replaceChildren(...text.split(/`([^`]+)`/).map((piece, index) => (index % 2 ? element("code", {}, piece) : piece)));
 }
 
 start();

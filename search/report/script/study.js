@@ -170,7 +170,13 @@ function plain(text, most = 28) {
 
 const pairs = (trial) => Object.entries(trial.values).map(([name, value]) => `${name} = ${brief(value)}`).join(", ");
 
-const stateText = (trial) => (trial.infeasible ? `${trial.state}, infeasible` : trial.state);
+/** A state as people call it: a running trial of a study that nobody runs was interrupted. */
+function stateName(state) {
+  const isRun = page.study.is_open && (page.study.state ?? "running") === "running";
+  return state === "running" && !isRun ? "interrupted" : state;
+}
+
+const stateText = (trial) => stateName(trial.state) + (trial.infeasible ? ", infeasible" : "");
 
 /** Why a trial ended as it did; empty where there is nothing to say. */
 function whyText(trial) {
