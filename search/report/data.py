@@ -26,7 +26,7 @@ DIGITS = 5
 """Of a score or a param: more than a chart can show."""
 MOST_EPOCHS = 600_000
 """Epochs of all trials with which every trial has its curve, about 8 MB of text."""
-MOST_NETWORKS = 300
+MOST_NETWORKS = 60
 """Networks drawn as lines; the best come first."""
 TRAIN = "train_accuracy"
 

@@ -2,20 +2,27 @@
 
 const MOST_LINES = 400;   // lines that a reader can tell apart, and that a phone draws at once
 const MOST_DOTS = 4000;
-const WIDE = 300, HIGH = 230;  // the least width of a chart, and its height
+const MOST_OF_GROUND = 600;
+const HIGH = 230;  // of a small chart
 
 /** The trials that are drawn where there are too many: the best quarter of `most`, then an even sample of the others. */
 function drawn(trials, most) {
   if (trials.length <= most) return trials;
   const first = page.filter ? trials.filter((trial) => page.shown.has(trial.number)) : trials;
-  const best = ranked(first).slice(0, most / 4), taken = new Set(best);
-  const others = (first.length > most / 2 ? first : trials).filter((trial) => !taken.has(trial)), step = others.length / (most - best.length);
-  return [...best, ...others.filter((_, index) => Math.floor(index / step) !== Math.floor((index - 1) / step))];
+  const inside = new Set(first), best = page.best.filter((trial) => inside.has(trial)).slice(0, most / 4), taken = new Set(best);
+  const others = (first.length > most / 2 ? first : trials).filter((trial) => !taken.has(trial));
+  return [...best, ...evenly(others, most - best.length)];
+}
+
+/** So many of these items, at even distances; all where there are fewer. */
+function evenly(items, most) {
+  const step = Math.max(1, items.length / most);
+  return items.filter((_, index) => Math.floor(index / step) !== Math.floor((index - 1) / step));
 }
 
 /** What a chart says of the trials that it leaves out. */
 const drawnText = (trials, most, what) => trials.length <= most ? "" :
-  `Drawn are ${most} of ${trials.length.toLocaleString("en")} ${what}: the best ${most / 4} and an even sample of the others; ` +
+  `Drawn are ${most.toLocaleString("en")} of ${trials.length.toLocaleString("en")} ${what}: the best ${(most / 4).toLocaleString("en")} and an even sample of the others; ` +
   "a filter draws from those that pass it.";
 
 /** Points of trials on two scales. `over` and `near` of a chart of points. */
@@ -46,7 +53,7 @@ function history(width) {
 
 function bestSoFar({ x, y }) {
   let best = null, text = "";
-  for (const trial of ranked(page.trials).sort((a, b) => a.number - b.number)) {
+  for (const trial of [...page.best].sort((a, b) => a.number - b.number)) {
     if (best !== null && !isBetter(score(trial), best)) continue;
     text += best === null ? `M${at(x(trial.number))} ${at(y(score(trial)))}` : `H${at(x(trial.number))}V${at(y(score(trial)))}`;
     best = score(trial);
@@ -113,7 +120,7 @@ const NUM_SHADES = 9;
 /** A function from a score to its shade. The lowest and the highest twentieth share the ends, so that one wild score does
  * not make all others alike. */
 function shadeScale() {
-  const scores = ranked(page.trials).map(score).reverse();
+  const scores = page.best.map(score).reverse();
   const worst = scores[Math.floor(scores.length * 0.05)], best = scores[Math.ceil(scores.length * 0.95) - 1] ?? scores.at(-1);
   const shade = (value) => worst === best ? NUM_SHADES - 1 :
     Math.max(0, Math.min(NUM_SHADES - 1, Math.floor(((value - worst) / (best - worst)) * NUM_SHADES)));
@@ -140,7 +147,7 @@ const pair = (names) => (width) => {
   const shades = Array.from({ length: NUM_SHADES }, (_, step) =>
     dots(inside.filter(({ number }) => able.has(number) && shade(score(page.byNumber.get(number))) === step), `ringed q${step}`));
   const isOnParams = axes.every(({ name }) => page.study.params.some((param) => param.name === name));
-  const points = chart.points.filter(({ number }) => able.has(number)).map((point) => ({ ...point, score: score(page.byNumber.get(point.number)) }));
+  const points = evenly(page.best, MOST_OF_GROUND).map((trial) => ({ x: box.x(xOf(trial)), y: box.y(yOf(trial)), score: score(trial) })).filter(({ x, y }) => Number.isFinite(x + y));
   return {
     height,
     nodes: [isOnParams ? ground(points, box.inner, shade) : null, box.grid, dots(chart.points.filter(({ number }) => !page.shown.has(number)), "pale"),
@@ -153,12 +160,12 @@ const pair = (names) => (width) => {
 function ground(points, inner, shade) {
   if (points.length < 8) return null;
   const columns = 28, rows = 18, wide = (inner.right - inner.left) / columns, high = (inner.bottom - inner.top) / rows;
-  const near = points.length > 600 ? points.slice(0, 600) : points, reach = 0.09 * Math.hypot(inner.right - inner.left, inner.bottom - inner.top);
+  const reach = 0.09 * Math.hypot(inner.right - inner.left, inner.bottom - inner.top);
   const cells = Array.from({ length: NUM_SHADES }, () => "");
   for (let row = 0; row < rows; row += 1) for (let column = 0; column < columns; column += 1) {
     const x = inner.left + (column + 0.5) * wide, y = inner.top + (row + 0.5) * high;
     let weight = 0, sum = 0;
-    for (const point of near) {
+    for (const point of points) {
       const own = Math.exp(-((point.x - x) ** 2 + (point.y - y) ** 2) / (2 * reach * reach));
       weight += own; sum += own * point.score;
     }
@@ -179,7 +186,7 @@ function timeline(width) {
     left: box.x((bar.begin - begin) / size), right: Math.max(box.x((bar.end - begin) / size), box.x((bar.begin - begin) / size) + 1.5) })));
   const inside = bars.filter(({ number }) => page.shown.has(number));
   const path = (some, kind) => some.length ? shape("path", { class: `bars ${kind}`, "stroke-width": thick, d: some.map((bar) => `M${at(bar.left)} ${at(bar.y)}H${at(Math.max(bar.left + 1, bar.right - 0.8))}`).join("") }) : null;
-  const promoted = inside.filter((bar) => bar.index > 0).map((bar) => `M${at(bar.left)} ${at(bar.y - thick / 2)}l4 ${thick / 2}l-4 ${thick / 2}z`).join("");
+  const promoted = inside.filter((bar) => bar.index > 0 && bar.right - bar.left > 4).map((bar) => `M${at(bar.left)} ${at(bar.y - thick / 2)}l4 ${thick / 2}l-4 ${thick / 2}z`).join("");
   const byNumber = Map.groupBy ? Map.groupBy(bars, (bar) => bar.number) : groupBy(bars, (bar) => bar.number);
   return {
     height,

@@ -1,6 +1,7 @@
 // What all charts share: elements, axes, and one class that draws a chart, marks its trials and hears pointer and keys.
 
 const SVG = "http://www.w3.org/2000/svg";
+const MANY = 1500;  // trials from which dots are small, and a chart is drawn only when it comes into sight
 const NEAR = 18;  // pixels from a trial within which the pointer means it
 
 /** An HTML element: its attributes, then its children; a string becomes text and never markup. */
@@ -113,7 +114,7 @@ const dots = (points, kind) =>
 
 /** A dot for each point: those of trials that the filter leaves out are pale, and hollow ones were cut short. */
 function dotsByState(points) {
-  const group = shape("g"), isShown = ({ number }) => page.shown.has(number);
+  const group = shape("g", { class: points.length > MANY ? "many" : null }), isShown = ({ number }) => page.shown.has(number);
   const kinds = STATES.map((state) => [state, points.filter((point) => page.byNumber.get(point.number).state === state)]);
   for (const [, each] of kinds) group.append(dots(each.filter((point) => !isShown(point)), "pale") ?? "");
   for (const [state, each] of [...kinds].reverse()) {
@@ -183,16 +184,23 @@ class Chart {
     page.on("filter", () => this.draw());
     page.on("mark", () => this.mark());
     page.on("choose", () => this.mark());
-    let width = 0;
-    new ResizeObserver(() => { if (host.clientWidth && host.clientWidth !== width) { width = host.clientWidth; this.draw(); } }).observe(host);
+    new IntersectionObserver(([entry]) => this.come(entry.isIntersecting), { rootMargin: "50%" }).observe(host);
+    addEventListener("beforeprint", () => this.come(true));
+    new ResizeObserver(() => { if (host.clientWidth !== this.width) this.draw(); }).observe(host);
   }
   draw() {
-    const width = this.host.clientWidth;
-    if (!width) return;
+    const width = this.width = this.host.clientWidth;
+    this.isStale = page.trials.length > MANY && !this.isNear;
+    if (!width || this.isStale) return;
     this.plot = this.build(width);
     this.svg.setAttribute("viewBox", `0 0 ${width} ${this.plot.height}`);
     this.svg.replaceChildren(...this.plot.nodes.filter(Boolean), this.over, ...(this.plot.top ?? []));
     this.mark();
+  }
+  /** Comes into sight, or leaves it. */
+  come(isNear) {
+    this.isNear = isNear;
+    if (isNear && this.isStale) this.draw();
   }
   mark() {
     if (!this.plot) return;

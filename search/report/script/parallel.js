@@ -8,7 +8,7 @@ const axesOf = () => [...page.study.params.slice(0, MOST_AXES), scoreAxis()];
 /** Draws the lines, and gives each axis a strip that can be brushed. */
 function parallel(width) {
   const height = 300, top = 44, bottom = height - 14, left = 40, right = width - 40, axes = axesOf();
-  const all = ranked(page.trials), trials = drawn(all, MOST_LINES).sort((a, b) => page.place.get(b.number) - page.place.get(a.number));
+  const all = page.best, trials = [...drawn(all, MOST_LINES)].sort((a, b) => page.place.get(b.number) - page.place.get(a.number));
   const columns = axes.map((axis, index) => ({ axis, x: left + (index * (right - left)) / (axes.length - 1 || 1),
     scale: scaleOf(axis, all.map((trial) => valueOf(trial, axis.name)).filter(isNumber), bottom, top) }));
   const places = (trial) => columns.map(({ axis, x, scale }) => [x, scale(valueOf(trial, axis.name))]);

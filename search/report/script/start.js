@@ -102,7 +102,7 @@ const CHARTS = {
     page.on("data", () => legend.replaceChildren(shadeLegend()));
     host.append(legend);
     new Parallel(titled(host, null, () => ["Drag along an axis to filter by it, click on it to take that away.",
-      page.study.params.length > MOST_AXES ? `The first ${MOST_AXES} of ${page.study.params.length} params.` : "", drawnText(ranked(page.trials), MOST_LINES, "lines")].filter(Boolean).join(" ")),
+      page.study.params.length > MOST_AXES ? `The first ${MOST_AXES} of ${page.study.params.length} params.` : "", drawnText(page.best, MOST_LINES, "lines")].filter(Boolean).join(" ")),
     "Parallel coordinates of the complete trials.");
   },
 };

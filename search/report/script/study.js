@@ -10,8 +10,9 @@ const page = {
   study: null,
   trials: [],        // in the order of their numbers
   byNumber: new Map(),
-  place: new Map(),  // number -> place among the complete trials that keep all limits, the best at 0
-  same: new Map(),   // number -> numbers of the trials with the same effective network
+  best: [],          // the complete trials that keep all limits, best first
+  place: new Map(),  // number -> place among them, the best at 0
+  networks: new Map(),  // key of an effective network -> the numbers of its trials
   filter: "",
   shown: new Set(),  // the numbers of the trials that pass the filter
   marked: null,      // the number of the trial under the pointer, or under the keyboard's focus
@@ -26,8 +27,13 @@ const page = {
     this.study = data.study;
     for (const trial of data.trials) this.byNumber.set(trial.number, trial);
     this.trials = [...this.byNumber.values()].sort((a, b) => a.number - b.number);
-    this.place = new Map(ranked(this.trials).map((trial, place) => [trial.number, place]));
-    this.same = sameNetworks(this.trials);
+    this.best = ranked(this.trials);
+    this.place = new Map(this.best.map((trial, place) => [trial.number, place]));
+    this.networks = new Map();
+    for (const { network, number } of this.trials) {
+      if (this.networks.has(network)) this.networks.get(network).push(number);
+      else this.networks.set(network, [number]);
+    }
     this.pass();
     this.tell("data");
   },
@@ -67,14 +73,8 @@ function ranked(trials) {
   return able.sort((a, b) => sign * (score(a) - score(b)) || a.number - b.number);
 }
 
-function sameNetworks(trials) {
-  const groups = new Map();
-  for (const { network, number } of trials) {
-    if (!groups.has(network)) groups.set(network, []);
-    groups.get(network).push(number);
-  }
-  return new Map(trials.map(({ network, number }) => [number, groups.get(network).filter((each) => each !== number)]));
-}
+/** The numbers of the other trials with a trial's effective network. */
+const sameAs = (trial) => page.networks.get(trial.network).filter((number) => number !== trial.number);
 
 /** What a trial has under a name: a number, a text, or null. */
 function valueOf(trial, name) {

@@ -11,8 +11,8 @@ function columnsOf() {
     ...metrics.map((title, index) => ({ title, value: (trial) => trial.scores[index], text: (trial) => scoreText(trial.scores[index]), isBest: page.study.modes[index] })),
     { title: "epochs", value: (trial) => trial.epochs },
     { title: "time", value: (trial) => trial.seconds, text: (trial) => duration(trial.seconds) },
-    ...(page.trials.some((trial) => page.same.get(trial.number).length)
-      ? [{ title: "same network", value: (trial) => page.same.get(trial.number).length, text: (trial) => numbersText(page.same.get(trial.number)) }] : []),
+    ...(page.networks.size < page.trials.length
+      ? [{ title: "same network", value: (trial) => sameAs(trial).length, text: (trial) => numbersText(sameAs(trial)) }] : []),
     ...params.map(({ name }) => ({ title: name, value: (trial) => trial.values[name] ?? null })),
   ];
 }
@@ -121,7 +121,7 @@ class SideBySide {
       ["state", (trial) => [stateText(trial), whyText(trial)].filter(Boolean).join(": ")],
       ...page.study.metrics.map((name, index) => [name, (trial) => scoreText(trial.scores[index])]),
       ["epochs", (trial) => `${trial.epochs} of ${page.study.max_epochs}`], ["time", (trial) => duration(trial.seconds)],
-      ["seed", (trial) => String(trial.seed)], ["same network", (trial) => numbersText(page.same.get(trial.number)) || "-"],
+      ["seed", (trial) => String(trial.seed)], ["same network", (trial) => numbersText(sameAs(trial)) || "-"],
     ];
     const { different } = compareConfigs(trials);
     return element("table", { class: "compare" }, element("caption", { class: "unseen" }, "Trials side by side"),
