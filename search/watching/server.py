@@ -18,9 +18,11 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from mgc.words.errors import ConfigError
-from search.record.files import JOURNAL, PAGE, REPORT, checked_name
-from search.record.record import Record
-from search.results.overview import lines_in
+from search.record.files import JOURNAL, PAGE, REPORT, checked_name, confirmation_folder
+from search.record.header import TRAIN_PARTS
+from search.record.journal import is_locked
+from search.record.record import Record, readable
+from search.results.overview import Line, line_of
 from search.watching.news import News
 from search.watching.pages import compare_page, compared, list_page, study_page
 
@@ -47,6 +49,8 @@ class Studies:
     def __init__(self, out: Path) -> None:
         self.out = out
         self._news: dict[str, News] = {}
+        self._kept: dict[tuple[str, Callable[[Record], Any]], tuple[object, Any]] = {}
+        """What was made of a study, and the state of its records at that time."""
         self._lock = Lock()
 
     def folder(self, name: str) -> Path:
@@ -63,6 +67,38 @@ class Studies:
             if name not in self._news:
                 self._news[name] = News(folder)
             return self._news[name]
+
+    def lines(self) -> list[Line]:
+        """A line for each study that can be read, the newest first."""
+        folders = [journal.parent for journal in self.out.glob(f"*/{JOURNAL}")]
+        lines = [line for folder in folders if (line := self._made(folder, line_of)) is not None]
+        return sorted(lines, key=lambda line: line.created, reverse=True)
+
+    def beside(self, name: str) -> Any:
+        """The study as it stands beside others. Raises ConfigError where there is none that can be read."""
+        made = self._made(self.folder(name), compared)
+        if made is None:
+            raise NotThereError(f"study {name} cannot be read")
+        return made
+
+    def _made(self, folder: Path, make: Callable[[Record], Any]) -> Any:
+        """What `make` makes of the record; made again only when something was written. None for one that cannot be
+        read.
+        """
+        state = (is_locked(folder), *map(_written, (folder, *(confirmation_folder(folder, on) for on in TRAIN_PARTS))))
+        key = (folder.name, make)
+        if key not in self._kept or self._kept[key][0] != state:
+            record = readable(folder)
+            self._kept[key] = state, None if record is None else make(record)
+        return self._kept[key][1]
+
+
+def _written(folder: Path) -> tuple[int, int] | None:
+    """Size and time of a record; None where there is none."""
+    with suppress(OSError):
+        file = (folder / JOURNAL).stat()
+        return file.st_size, file.st_mtime_ns
+    return None
 
 
 class Server(ThreadingHTTPServer):
@@ -146,7 +182,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def _list(studies: Studies, _: Query) -> tuple[str, str]:
-    return HTML, list_page(str(studies.out), lines_in(studies.out))
+    return HTML, list_page(str(studies.out), studies.lines())
 
 
 def _study(studies: Studies, _: Query, name: str) -> tuple[str, str]:
@@ -178,7 +214,7 @@ def _compared(studies: Studies, query: Query) -> list[dict[str, Any]]:
     names = list(dict.fromkeys(query.get("study", ())))[:MOST_COMPARED]
     if len(names) < 2:
         raise NotThereError("choose two to five studies: /compare?study=A&study=B")
-    return [compared(Record.open(studies.folder(name))) for name in names]
+    return [studies.beside(name) for name in names]
 
 
 def _json(data: Any) -> str:

@@ -164,7 +164,7 @@ function compareConfigs(trials) {
 }
 
 function copyButton(what, text, trial) {
-  const button = element("button", { type: "button", "aria-label": `copy trial ${trial.number} as ${what}`, onclick: async () => {
+  const button = element("button", { type: "button", "aria-label": `copy ${what} of trial ${trial.number}`, onclick: async () => {
     button.textContent = (await copied(text)) ? "copied" : "not copied: select it below";
     setTimeout(() => { button.textContent = `copy ${what}`; }, 1500);
   } }, `copy ${what}`);
