@@ -13,7 +13,7 @@ from search.record.notes import COST, FIRST_RUNG, STAIRS, Cost, first_rung_text
 from search.record.ranking import Network, networks, pareto_front, scores_of
 from search.record.record import TrialRecord
 from search.report.data import is_log
-from search.report.importances import FEWEST_TRIALS, importances
+from search.report.importances import FEWEST_TRIALS, MOST_TRIALS, importances
 from search.report.material import Material
 from search.report.page import Picture, Section, Table
 from search.results.rungs import rung_agreement
@@ -203,7 +203,7 @@ def _importance_remarks(material: Material, shares: Mapping[str, float]) -> list
     if shares:
         return [
             "Share of the variance of complete trials' scores that each param explains (fANOVA, by Optuna). "
-            f"From {num_complete} trials it is a hint, not a finding."
+            f"From {min(num_complete, MOST_TRIALS)} trials it is a hint, not a finding."
         ]
     if len(material.names) > 1 and num_complete < FEWEST_TRIALS:
         return [f"Importances need at least {FEWEST_TRIALS} complete trials; there are {num_complete}."]
