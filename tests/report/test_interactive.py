@@ -122,12 +122,21 @@ def test_a_drag_along_an_axis_filters_and_a_click_takes_it_away(page):
     svg = "document.querySelector('[data-chart=parallel] .body svg')"
     page.js(f"{svg}.scrollIntoView({{ block: 'center' }})")
     box = page.js(f"{svg}.getBoundingClientRect().toJSON()")
-    x, middle = box["x"] + 40, box["y"] + box["height"] / 2
-    page.drag((x, box["y"] + 46), (x, middle))
+    line = page.js(f"(page.mark(page.best[0].number), {svg}.querySelector('.marked path').getAttribute('d'))")
+    x, y = (float(number) for number in re.match(r"M([\d.]+) ([\d.]+)L", line).groups())
+    x, y = box["x"] + x, box["y"] + y
+    page.click(x, y)
+    assert page.js("page.chosen") == [], "a click on an axis chooses no trial"
+    page.drag((x, y - 60), (x, y + 2))
     assert re.fullmatch(r"lr>=[\d.e-]+ lr<=[\d.e-]+", page.js("page.filter"))
     assert 0 < page.js("page.shown.size") < 40
-    page.click(x, middle + 60)
-    assert page.js("page.filter") == "" and page.js("page.chosen") == []
+    page.click(x, y)
+    assert page.js("page.filter") == ""
+    page.js("page.mark(page.best[0].number)")
+    places = page.js(f"{svg}.querySelector('.marked path').getAttribute('d')")
+    (x0, y0), (x1, y1) = [[float(number) for number in place.split()] for place in re.split("[ML]", places)[1:3]]
+    page.click(box["x"] + (x0 + x1) / 2, box["y"] + (y0 + y1) / 2)
+    assert len(page.js("page.chosen")) == 1
 
 
 def test_two_trials_stand_side_by_side_with_what_differs_and_can_be_copied(page, report):

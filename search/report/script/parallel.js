@@ -62,6 +62,7 @@ class Parallel extends Chart {
   }
   begin(event) {
     const [x, y] = this.place(event), column = this.plot.columns.find((each) => Math.abs(each.x - x) < 14);
+    this.isOnAxis = Boolean(column);
     if (!column || event.button) return;
     this.brush = { column, from: y, box: shape("rect", { class: "brush", x: at(column.x - 9), width: 18 }) };
     this.svg.append(this.brush.box);
@@ -79,12 +80,10 @@ class Parallel extends Chart {
     const [, y] = this.place(event), { column, from, box } = this.brush;
     this.brush = null;
     box.remove();
-    this.isBrushed = true;  // the click that follows a drag chooses no trial
     page.setFilter(withTerms(column.axis.name, Math.abs(y - from) < 4 ? [] : termsOf(column, Math.min(from, y), Math.max(from, y))));
   }
   click(event) {
-    if (this.isBrushed) this.isBrushed = false;
-    else super.click(event);
+    if (!this.isOnAxis) super.click(event);
   }
 }
 
