@@ -2,7 +2,7 @@
 
 const MOST_LINES = 400;   // lines that a reader can tell apart, and that a phone draws at once
 const MOST_DOTS = 4000;
-const MOST_OF_GROUND = 600;
+const FEWEST_OF_GROUND = 8, MOST_OF_GROUND = 600;
 const HIGH = 230;  // of a small chart
 
 /** The trials that are drawn where there are too many: the best quarter of `most`, then an even sample of the others. */
@@ -158,7 +158,7 @@ const pair = (names) => (width) => {
 
 /** A grid of cells, each shaded by the mean score of the trials around it; a cell far from any trial stays empty. */
 function ground(points, inner, shade) {
-  if (points.length < 8) return null;
+  if (points.length < FEWEST_OF_GROUND) return null;
   const columns = 28, rows = 18, wide = (inner.right - inner.left) / columns, high = (inner.bottom - inner.top) / rows;
   const reach = 0.09 * Math.hypot(inner.right - inner.left, inner.bottom - inner.top);
   const cells = Array.from({ length: NUM_SHADES }, () => "");

@@ -18,7 +18,7 @@ function parallel(width) {
     height, columns,
     nodes: [path(trials.filter((trial) => !page.shown.has(trial.number)), "pale"),
       ...Array.from({ length: NUM_SHADES }, (_, step) => path(passing.filter((trial) => shade(score(trial)) === step), `q${step}`))],
-    top: columns.map((column, index) => axisOf(column, index, top, bottom, (right - left) / (axes.length - 1 || 1))),
+    top: columns.map((column, index) => axisOf(column, index, axes.length - 1, top, bottom, (right - left) / (axes.length - 1 || 1))),
     near: nearLine(passing, places),
     over: (number) => page.place.has(number) ? [shape("path", { d: through(places(page.byNumber.get(number))) }), ...ends(places(page.byNumber.get(number)), number)] : [],
     order: [...passing].reverse().map((trial) => trial.number),
@@ -43,12 +43,13 @@ function nearLine(trials, places) {
   };
 }
 
-function axisOf({ axis, x, scale }, index, top, bottom, room) {
+function axisOf({ axis, x, scale }, index, last, top, bottom, room) {
   const labels = scale.isChoice ? scale.ticks : [scale.ticks[0], scale.ticks.at(-1)].filter((tick, place, both) => tick && both.indexOf(tick) === place);
   const most = Math.max(4, Math.floor(room / 6.5)), name = plain(axis.name, Math.max(6, Math.floor((2 * room) / 6.8)));
+  const [anchor, shift] = index === 0 ? ["start", -36] : index === last ? ["end", 36] : ["middle", 0];  // inside the page
   return shape("g", { class: "axis" },
     shape("path", { class: "tick", d: `M${at(x)} ${top}V${bottom}` }),
-    shape("text", { class: "name", x: at(x), y: index % 2 ? 26 : 12, "text-anchor": "middle" }, name),
+    shape("text", { class: "name", x: at(x + shift), y: index % 2 ? 26 : 12, "text-anchor": anchor }, name),
     ...labels.map(([place, label]) => shape("text", { class: "paper", x: at(x), y: at(place + 3.5), "text-anchor": "middle" }, plain(label, most))));
 }
 

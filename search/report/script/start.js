@@ -70,8 +70,9 @@ const CHARTS = {
     page.on("data", add);
   },
   pair: (host) => {
-    const names = { x: null, y: null }, legend = element("span"), bar = element("p", { class: "pickers" }), body = titled(host, null, () =>
-      "The ground is the mean score of the complete trials around a place, nearer ones weighing more: a picture of the data, not a model of them. Small dots were cut short.");
+    const names = { x: null, y: null }, legend = element("span"), bar = element("p", { class: "pickers" }), body = titled(host, null, () => [
+      page.best.length < FEWEST_OF_GROUND ? "" : "The ground is the mean score of the complete trials around a place, nearer ones weighing more: a picture of the data, not a model of them.",
+      "Small dots were cut short."].filter(Boolean).join(" "));
     const chart = new Chart(body, "Two params against each other, shaded by the score", (width) => pair(names)(width));
     host.prepend(bar);
     const draw = () => {
