@@ -21,6 +21,7 @@ COMMANDS = {
     "new": ("search.new", "write a space file for a dataset and a model"),
     "list": ("search.list", "every study, with its best and how it stands"),
     "show": ("search.show", "one trial of a study"),
+    "watch": ("search.watch", "a study in a browser, while it runs"),
     "report": ("search.report.__main__", "write a study's report again"),
     "confirm": ("search.confirm", "train the best again over seeds, then test"),
     "papers": ("search.papers", "the papers' figures, with ours beside them"),

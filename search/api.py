@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mgc.words.errors import ConfigError, nearest
-from search.list import state_of
 from search.record.files import MODEL, PAGE, confirmation_folder
 from search.record.notes import ANSWER
 from search.record.ranking import BOOKKEEPING, pareto_front, ranked
 from search.record.record import Record
 from search.record.trial import TrialRecord
+from search.results.overview import state_of
 from search.space.space import Space
 
 if TYPE_CHECKING:  # each is a second that a look at a study does not need

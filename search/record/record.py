@@ -131,6 +131,11 @@ class Record:
     def name(self) -> str:
         return self.folder.name
 
+    def refresh(self) -> None:
+        """Read the header again, which the study's driver may have amended; all else is read at each call anyway."""
+        raw = self.storage.get_study_user_attrs(self.study_id)[_HEADER]
+        self.header = StudyHeader.of_json(raw, self.folder / JOURNAL)
+
     def amend(self, **changes: Any) -> None:
         """Write the header again, with other values of some fields."""
         header = self.header.amended(**changes)

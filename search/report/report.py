@@ -22,10 +22,11 @@ from search.record.journal import locked
 from search.record.notes import OPEN
 from search.record.ranking import states_text
 from search.record.record import Record
+from search.report.data import page_data
 from search.report.material import Material
 from search.report.model_sections import best, config, most_wrong
 from search.report.page import Page, Section
-from search.report.search_sections import course, importance, params, pareto
+from search.report.search_sections import course, importance, params, pareto, trials
 from search.report.sections import confirmation, published, reproduce
 from search.results.commands import sync_command
 from search.results.confirmed import study_answer
@@ -35,7 +36,7 @@ from search.words import moment
 MakeSections = Callable[[Material], Iterator[Section]]
 
 SECTIONS: tuple[MakeSections, ...] = (
-    config, confirmation, pareto, params, course, importance, best, most_wrong, published, reproduce,
+    config, confirmation, trials, pareto, params, course, importance, best, most_wrong, published, reproduce,
 )  # fmt: skip
 """In the order of the page."""
 
@@ -80,7 +81,8 @@ def report_page(material: Material) -> Page:
         f"Dataset {header.dataset_label}, split {header.split}."
     )
     sections = [section for make in SECTIONS for section in _made(make, material)]
-    return Page(title=name, about=about, answer=answer.text, cautions=answer.cautions, sections=sections)
+    data = page_data(material.record) if material.trials else None
+    return Page(title=name, about=about, answer=answer.text, cautions=answer.cautions, sections=sections, data=data)
 
 
 def _made(make: MakeSections, material: Material) -> list[Section]:

@@ -12,7 +12,8 @@ from search.plots.parallel import MOST_PARAMS, parallel
 from search.record.notes import COST, FIRST_RUNG, STAIRS, Cost, first_rung_text
 from search.record.ranking import Network, networks, pareto_front, scores_of
 from search.record.trial import TrialRecord
-from search.report.importances import FEWEST_TRIALS, importances
+from search.report.data import is_log
+from search.report.importances import FEWEST_TRIALS, MOST_TRIALS, importances
 from search.report.material import Material
 from search.report.page import Picture, Section, Table
 from search.results.rungs import rung_agreement
@@ -21,6 +22,12 @@ from search.terminal.tables import proposals_text
 from search.words import brief, duration
 
 NETWORKS_SHOWN = 40
+
+
+def trials(material: Material) -> Iterator[Section]:
+    """Every trial, to be sorted, filtered and compared: only where a script runs."""
+    if material.trials:
+        yield Section(title="Trials", charts=("history", "trials", "compare"))
 
 
 def pareto(material: Material) -> Iterator[Section]:
@@ -75,22 +82,19 @@ def params(material: Material) -> Iterator[Section]:
     yield Section(
         title=f"{header.metric} against each param (split {header.split})",
         remarks=(remark,),
+        charts=("slices",) if material.names else (),
         pictures=[param_picture(material, name) for name in material.names],
         tables=(table,) if table.rows else (),
     )
+    if len(material.names) > 1:
+        yield Section(title="Two params at once", charts=("pair",))
 
 
 def param_picture(material: Material, name: str) -> Picture:
     """Score against a param that varies."""
     header, stairs = material.header, material.record.noted(STAIRS)
-    plot = plots.against_param(name, material.trials, header, log=_is_log(header.canonical, name), stairs=stairs)
-    return Picture(name=f"param-{name}", data=plots.png(plot), text=f"{header.metric} against {name}")
-
-
-def _is_log(canonical: Mapping[str, Mapping[str, object]], name: str) -> bool:
-    """Whether the space gives the param's range by its logarithm."""
-    form = canonical.get("params", {}).get(name)
-    return isinstance(form, Mapping) and bool({"loguniform", "logint"} & form.keys())
+    plot = plots.against_param(name, material.trials, header, log=is_log(header.canonical, name), stairs=stairs)
+    return Picture(name=f"param-{name}", data=plots.png(plot), text=f"{header.metric} against {name}", is_still=True)
 
 
 def _network_table(material: Material) -> Table:
@@ -120,9 +124,10 @@ def course(material: Material) -> Iterator[Section]:
     yield Section(
         title="How the search went",
         remarks=(saved(material), *_proposals(material), *_cost(material), *_rungs(material)),
+        charts=("curves", "timeline"),
         pictures=(
-            Picture(name="history", data=history, text="scores in the order of trials"),
-            Picture(name="curves", data=curves, text="learning curves of all trials"),
+            Picture(name="history", data=history, text="scores in the order of trials", is_still=True),
+            Picture(name="curves", data=curves, text="learning curves of all trials", is_still=True),
         ),
     )
 
@@ -183,10 +188,12 @@ def importance(material: Material) -> Iterator[Section]:
     names = list(shares) or material.names
     if complete and names:
         plot = plots.png(parallel(material.trials, material.header, names))
-        pictures.append(Picture(name="parallel", data=plot, text="parallel coordinates of complete trials"))
+        text = "parallel coordinates of complete trials"
+        pictures.append(Picture(name="parallel", data=plot, text=text, is_still=True))
     yield Section(
         title="Importance and parallel coordinates",
         remarks=[*_importance_remarks(material, shares), *_parallel_remarks(names, shares)],
+        charts=("parallel",) if complete and names else (),
         pictures=pictures,
     )
 
@@ -196,7 +203,7 @@ def _importance_remarks(material: Material, shares: Mapping[str, float]) -> list
     if shares:
         return [
             "Share of the variance of complete trials' scores that each param explains (fANOVA, by Optuna). "
-            f"From {num_complete} trials it is a hint, not a finding."
+            f"From {min(num_complete, MOST_TRIALS)} trials it is a hint, not a finding."
         ]
     if len(material.names) > 1 and num_complete < FEWEST_TRIALS:
         return [f"Importances need at least {FEWEST_TRIALS} complete trials; there are {num_complete}."]

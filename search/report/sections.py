@@ -125,12 +125,12 @@ def reproduce(material: Material) -> Iterator[Section]:
         f"Commit {header.commit or 'unknown (no git)'}; digests: {digests or 'unknown'}; {versions}; precision "
         f"{header.precision}.",
         f"The study itself {f'was started by `{header.command}`' if header.command else 'was started from Python'}. "
-        "A row's command trains that trial again, alone and for as many epochs; on the same kind of machine its scores "
-        "are the same.",
+        "A trial's command trains it again, alone and for as many epochs; on the same kind of machine its scores are "
+        "the same. `trials.csv` has all commands.",
     )
     columns = ["trial", "state", *metrics, "epochs", "seed", "params", "command"]
     rows = [_trial_row(material, trial) for trial in material.trials]
-    table = Table(name="trials", columns=columns, rows=rows, shown=ROWS_SHOWN)
+    table = Table(name="trials", columns=columns, rows=rows, shown=ROWS_SHOWN, is_still=True)
     yield Section(title="How to reproduce each trial", remarks=remarks, tables=(table,) if rows else ())
 
 

@@ -5,7 +5,8 @@ from optuna.distributions import FloatDistribution
 from small_study import add_trial, new_record
 
 from search.record.trial import Proposal
-from search.report.importances import importances
+from search.report import importances as importances_module
+from search.report.importances import evenly, importances
 
 
 @pytest.fixture
@@ -34,6 +35,12 @@ def test_what_the_scores_depend_on_has_the_largest_share(trials):
     assert list(shares) == ["y", "x"]
     assert sum(shares.values()) == pytest.approx(1)
     assert shares["y"] > 0.9
+
+
+def test_of_too_many_trials_an_even_sample_is_enough(trials, monkeypatch):
+    assert evenly(trials) == trials
+    monkeypatch.setattr(importances_module, "MOST_TRIALS", 10)
+    assert [trial.number for trial in evenly(trials)] == [0, 2, 5, 7, 10, 12, 15, 17, 20, 22]
 
 
 def test_one_param_explains_all_and_has_no_bar(tmp_path):

@@ -4,7 +4,9 @@ import csv
 import errno
 import os
 import re
+from base64 import b64encode
 from dataclasses import replace
+from hashlib import sha256
 from html import unescape
 
 import numpy as np
@@ -41,6 +43,12 @@ def record(tmp_path):
 def page_of(record):
     folder = write_report(record.folder)
     return (folder / "report.html").read_text(), folder
+
+
+OURS = re.compile(
+    r"<script>.*</script>|<script type=\"application/json\" id=\"data\">[^<]*</script>|<style>.*?</style>", re.S
+)
+"""The script, the data and the style of a page: everything in it that is no HTML."""
 
 
 def said(num_right, num_tracks=20):
@@ -234,7 +242,9 @@ def test_text_from_outside_is_no_markup(tmp_path):
     record = new_record(tmp_path, canonical=CANONICAL, file="x.yaml", description=hostile, split=hostile)
     add_trial(record, "failed", r=8.0, reason=hostile)
     text, _ = page_of(record)
-    assert "<script" not in text and "<b>" not in text
+    rest, num_ours = OURS.subn("", text)
+    assert num_ours == 3
+    assert "<script" not in rest and "<b>" not in rest
     assert "{{ 7 * 7 }} &amp; &#34;&#39; <code>&lt;b&gt;</code>" in text
 
 
@@ -244,15 +254,41 @@ def test_no_part_of_a_page_is_markup():
     picture = Picture(name=hostile, data=b"", text=hostile)
     section = Section(title=hostile, remarks=(hostile,), pictures=(picture,), tables=(table,))
     html = Page(title=hostile, about=hostile, answer=hostile, cautions=(hostile,), sections=(section,)).html()
-    assert html.count("&#34;&gt;&lt;script&gt;alert(1)&lt;/script&gt;") == 11
+    assert html.count("&#34;&gt;&lt;script&gt;alert(1)&lt;/script&gt;") == 12
     assert "<script" not in html
+    data = {"name": hostile, "trials": [{hostile: hostile}]}
+    rest, num_ours = OURS.subn("", Page(title="", about="", answer="", cautions=(), data=data).html())
+    assert num_ours == 3 and "<script" not in rest
 
 
 def test_the_page_refers_to_nothing_outside(record):
     full(record)
     text, _ = page_of(record)
-    assert not re.findall(r"(?:src|href)=\"(?!data:)", text)
-    assert "url(" not in text and "<script" not in text
+    assert not re.findall(r"(?:src|href)=\"(?!data:|#)", OURS.sub("", text))
+    assert "url(" not in text and "@import" not in text
+
+
+def test_the_policy_allows_the_pages_own_script_and_style_and_no_host(record):
+    full(record)
+    text, _ = page_of(record)
+    allowed = unescape(re.search(r'Content-Security-Policy" content="([^"]*)"', text)[1])
+    script, style = (
+        re.search(r"<script>(.*)</script>", text, re.S)[1],
+        re.search(r"<style>(.*?)</style>", text, re.S)[1],
+    )
+    digests = [b64encode(sha256(each.encode()).digest()).decode() for each in (script, style)]
+    assert allowed == (
+        f"default-src 'none'; script-src 'sha256-{digests[0]}'; style-src 'sha256-{digests[1]}'; img-src data:; "
+        "base-uri 'none'; form-action 'self'"
+    )
+
+
+def test_without_a_script_every_chart_has_its_picture(record):
+    full(record)
+    text, _ = page_of(record)
+    still = re.findall(r'<div class="scroll still"><img alt="([^"]*)"', text)
+    assert still == ["val_accuracy against r", "scores in the order of trials", "learning curves of all trials",
+                     "parallel coordinates of complete trials"]  # fmt: skip
 
 
 @pytest.mark.slow
