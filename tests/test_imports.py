@@ -22,6 +22,7 @@ ADDRESSES = {
         "search/record/trial.py",
         "search/report/importances.py",
         "search/sampler/choosers.py",
+        "search/sampler/declared.py",
         "search/sampler/encoding.py",
         "search/sampler/evidence.py",
         "search/sampler/feasibility.py",
