@@ -119,7 +119,7 @@ def test_only_the_program_and_the_space_are_packed(tmp_path):
         assert sorted(path.name for path in folder.iterdir()) == ["mgc", "mine.py", "search", space.name]
         assert (folder / "mine.py").read_text() == "# mine\n"
         kinds = {path.suffix for path in Path(folder).rglob("*") if path.is_file()}
-        assert kinds == {".py", ".csv", ".txt", ".jinja", ".yaml", ".json", ".typed"}
+        assert kinds == {".py", ".csv", ".txt", ".jinja", ".js", ".css", ".yaml", ".json", ".typed"}
 
 
 def test_plugins_are_sent_as_they_are_here_and_named_by_their_names_there(tmp_path, monkeypatch):
