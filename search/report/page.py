@@ -22,7 +22,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 HERE = Path(__file__).parent
 TEMPLATE = "page.html.jinja"
 STYLE = "page.css"
-SCRIPTS = ("study", "draw", "charts", "parallel", "trials", "start")
+SCRIPTS = ("study", "draw", "charts", "timeline", "parallel", "trials", "side_by_side", "bar", "start")
 """The files of the folder `script/` in the order in which they run."""
 LONG_TABLE = 12
 """A longer table scrolls on a screen, and its section may be broken over two sheets of paper."""

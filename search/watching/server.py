@@ -111,8 +111,9 @@ class Server(ThreadingHTTPServer):
         self.host = host
         try:
             super().__init__((host, port), Handler)
-        except OSError as error:
-            raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
+        except (OSError, OverflowError) as error:
+            why = getattr(error, "strerror", None) or str(error).rstrip(".")
+            raise ConfigError(f"cannot listen on {host}:{port}: {why}; choose another --port") from None
 
     @property
     def port(self) -> int:
@@ -153,7 +154,7 @@ class Handler(BaseHTTPRequestHandler):
             )
         try:
             kind, text = self._content()
-        except ConfigError as error:
+        except (ConfigError, OSError) as error:  # OSError: the study's folder was removed meanwhile
             return self._answer(HTTPStatus.NOT_FOUND, "text/plain; charset=utf-8", f"{error}\n")
         self._answer(HTTPStatus.OK, kind, text)
 

@@ -119,6 +119,8 @@ def test_mistakes_are_one_line(tmp_path, out, port, capsys):
         (["--out", str(tmp_path / "none")], f"error: there is no folder {tmp_path / 'none'}"),
         (["--out", str(out), "--port", str(port)], f"error: cannot listen on 127.0.0.1:{port}: Address already in use; "
          "choose another --port"),
+        (["--out", str(out), "--port", "65536"], "error: cannot listen on 127.0.0.1:65536: bind(): port must be "
+         "0-65535; choose another --port"),
     ):  # fmt: skip
         assert main(words) == 2
         assert capsys.readouterr().err == f"{line}\n"

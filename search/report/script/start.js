@@ -1,120 +1,170 @@
 // Puts the charts into their places, and begins.
 
-/** The bar that stays at the top: the filter, the states, what is chosen, light or dark. */
-class Bar {
-  constructor() {
-    this.input = element("input", { type: "search", id: "filter", spellcheck: "false", autocomplete: "off", "aria-describedby": "filter-count",
-      oninput: () => page.setFilter(this.input.value) });
-    this.states = element("span", { class: "states", role: "group", "aria-label": "states" });
-    this.count = element("output", { id: "filter-count", class: "note" });
-    this.compare = element("a", { href: "#side-by-side", hidden: true });
-    this.clear = element("button", { type: "button", hidden: true, onclick: () => page.setFilter("") }, "clear");
-    this.node = element("form", { class: "bar", role: "search", onsubmit: (event) => event.preventDefault() },
-      element("label", { for: "filter" }, "Filter"), this.input, this.clear, this.states, this.count, this.compare, themeButton());
-    for (const event of ["data", "filter", "choose"]) page.on(event, () => this.draw());
-  }
-  draw() {
-    const { trials, shown, chosen, unknown, study } = page;
-    if (this.input.value !== page.filter) this.input.value = page.filter;
-    this.input.placeholder = [...study.params.filter((param) => !param.labels).slice(0, 1).map((param) => `${param.name}<…`),
-      ...study.params.filter((param) => param.labels).slice(0, 1).map((param) => `${param.name}=${quoted(plain(param.labels[0], 12))}`), "state=complete"].join(" ");
-    this.input.setAttribute("aria-invalid", String(unknown.length > 0));
-    this.clear.hidden = !page.filter;
-    this.count.textContent = unknown.length ? `no trial has ${plain(unknown[0])}` : `${shown.size.toLocaleString("en")} of ${trials.length.toLocaleString("en")} trials`;
-    this.compare.hidden = !chosen.length;
-    this.compare.textContent = `${chosen.length} side by side`;
-    this.states.replaceChildren(...STATES.map((state) => [state, trials.filter((trial) => trial.state === state).length]).filter(([, number]) => number).map((each) => this.state(...each)));
-  }
-  /** A button that shows the trials of one state alone, or all again. */
-  state(state, number) {
-    const term = `state=${state}`, isOn = page.filter.split(/\s+/).includes(term);
-    return element("button", { type: "button", "aria-pressed": String(isOn), onclick: () => page.setFilter(withTerms("state", isOn ? [] : [term])) },
-      shape("svg", { viewBox: "0 0 12 12", width: 12, height: 12, "aria-hidden": "true" }, ...symbol(state)), ` ${number.toLocaleString("en")} ${stateName(state)}`);
-  }
-}
-
-const symbol = (state) => [dots([{ x: 6, y: 6 }], `of-${state}`), ["stopped", "paused"].includes(state) ? dots([{ x: 6, y: 6 }], `hole of-${state}`) : null].filter(Boolean);
-
-/** Light, dark, or as the system says: kept for the next time where the browser keeps anything. */
-function themeButton() {
-  const themes = ["system", "light", "dark"], kept = { get: () => null, set: () => {} };
-  try { Object.assign(kept, { get: () => localStorage.getItem("mgc-theme"), set: (theme) => localStorage.setItem("mgc-theme", theme) }); kept.get(); } catch { kept.get = () => null; }
-  const show = (theme) => { document.documentElement.dataset.theme = theme; button.textContent = `◐ ${theme}`; button.setAttribute("aria-label", `colors: ${theme}`); };
-  const button = element("button", { type: "button", class: "theme", onclick: () => {
-    const next = themes[(themes.indexOf(document.documentElement.dataset.theme) + 1) % themes.length];
-    show(next);
-    try { kept.set(next); } catch { /* a page in a frame may keep nothing */ }
-  } });
-  show(themes.includes(kept.get()) ? kept.get() : "system");
-  return button;
-}
-
 /** A heading of a chart with a line below it that can change with the data. */
 function titled(host, title, noteOf = () => "") {
-  const note = element("p", { class: "note" }), body = element("div", { class: "body" });
+  const note = element("p", { class: "note" }),
+    body = element("div", { class: "body" });
   host.append(...(title ? [element("h3", {}, title)] : []), body, note);
-  const draw = () => { const text = noteOf(); note.textContent = text; note.hidden = !text; };
+  const draw = () => {
+    const text = noteOf();
+    note.textContent = text;
+    note.hidden = !text;
+  };
   page.on("data", draw);
   page.on("filter", draw);
   return body;
 }
 
 const CHARTS = {
-  history: (host) => new Chart(titled(host, "Scores in the order of the trials", () => drawnText(withScore(), MOST_DOTS, "trials")), "Scores in the order of the trials, and the best so far", history),
+  history: (host) =>
+    new Chart(
+      titled(host, "Scores in the order of the trials", () => drawnText(withScore(), MOST_DOTS, "trials")),
+      "Scores in the order of the trials, and the best so far",
+      history,
+    ),
   trials: (host) => new TrialTable(host),
-  compare: (host) => { host.id = "side-by-side"; host.append(element("h3", {}, "Side by side")); const body = element("div"); host.append(body); return new SideBySide(body); },
+  compare: (host) => {
+    host.id = "side-by-side";
+    host.append(element("h3", {}, "Side by side"));
+    const body = element("div");
+    host.append(body);
+    return new SideBySide(body);
+  },
   slices: (host) => {
     host.classList.add("grid-of-charts");
     const made = new Set();
-    const add = () => { for (const { name } of page.study.params) if (!made.has(name)) { made.add(name); const cell = element("div"); host.append(cell); new Chart(cell, `${plain(name)}: the score against it`, slice(name)); } };
+    const add = () => {
+      for (const { name } of page.study.params)
+        if (!made.has(name)) {
+          made.add(name);
+          const cell = element("div");
+          host.append(cell);
+          new Chart(cell, `${plain(name)}: the score against it`, slice(name));
+        }
+    };
     page.on("data", add);
   },
   pair: (host) => {
-    const names = { x: null, y: null }, legend = element("span"), bar = element("p", { class: "pickers" }), body = titled(host, null, () => [
-      page.best.length < FEWEST_OF_GROUND ? "" : "The ground is the mean score of the complete trials around a place, nearer ones weighing more: a picture of the data, not a model of them.",
-      "Small dots were cut short."].filter(Boolean).join(" "));
+    const names = { x: null, y: null },
+      legend = element("span"),
+      bar = element("p", { class: "pickers" }),
+      body = titled(host, null, () =>
+        [
+          page.best.length < FEWEST_OF_GROUND
+            ? ""
+            : "The ground is the mean score of the complete trials around a place, nearer ones weighing more: a picture " +
+              "of the data, not a model of them.",
+          "Small dots were cut short.",
+        ]
+          .filter(Boolean)
+          .join(" "),
+      );
     const chart = new Chart(body, "Two params against each other, shaded by the score", (width) => pair(names)(width));
     host.prepend(bar);
     const draw = () => {
-      const { params, metrics } = page.study, all = [...params.map((param) => param.name), ...metrics, "epochs", "seconds"];
-      if (!names.isChosen) { names.x = all[0]; names.y = params.length > 1 ? all[1] : metrics[0]; }
-      const picker = (axis) => element("label", {}, `${axis} `, element("select", { onchange: (event) => { names[axis] = event.target.value; names.isChosen = true; chart.draw(); } },
-        ...all.map((name) => element("option", { value: name, selected: names[axis] === name }, plain(name, 40)))));
+      const { params, metrics } = page.study,
+        all = [...params.map((param) => param.name), ...metrics, "epochs", "seconds"];
+      if (!names.isChosen) {
+        names.x = all[0];
+        names.y = params.length > 1 ? all[1] : metrics[0];
+      }
+      const picker = (axis) =>
+        element(
+          "label",
+          {},
+          `${axis} `,
+          element(
+            "select",
+            {
+              onchange: (event) => {
+                names[axis] = event.target.value;
+                names.isChosen = true;
+                chart.draw();
+              },
+            },
+            ...all.map((name) => element("option", { value: name, selected: names[axis] === name }, plain(name, 40))),
+          ),
+        );
       legend.replaceChildren(shadeLegend());
       bar.replaceChildren(picker("x"), " ", picker("y"), " ", legend);
     };
     page.listeners.data.unshift(draw);
   },
   curves: (host) => {
-    const body = titled(host, "Learning curves", () => [page.study.rungs.length ? `Dotted lines are rungs: after epoch ${page.study.rungs.join(", ")}.` : "",
-      drawnText(page.trials.filter((trial) => trial.curve), MOST_LINES, "curves"), withoutCurve()].filter(Boolean).join(" "));
+    const body = titled(host, "Learning curves", () =>
+      [
+        page.study.rungs.length ? `Dotted lines are rungs: after epoch ${page.study.rungs.join(", ")}.` : "",
+        drawnText(
+          page.trials.filter((trial) => trial.curve),
+          MOST_LINES,
+          "curves",
+        ),
+        withoutCurve(),
+      ]
+        .filter(Boolean)
+        .join(" "),
+    );
     body.classList.add("grid-of-charts", "two");
     const cells = { train: element("div"), curve: element("div") };
     body.append(cells.train, cells.curve);
-    page.on("data", () => { cells.train.hidden = !page.study.with_train; });
+    page.on("data", () => {
+      cells.train.hidden = !page.study.with_train;
+    });
     new Chart(cells.train, "Accuracy on the training part, epoch by epoch", curves("train"));
     new Chart(cells.curve, "The metric of every epoch", curves("curve"));
   },
-  timeline: (host) => new Chart(titled(host, "Trials on workers", () =>
-    "A row is a place on a node where one trial runs at a time. A notch is a promotion: the trial goes on from a rung at which it waited; the mark of a trial has a thin line through its waits. Where it waited more than once the record knows their sum alone, and they are drawn equally long."),
-  "When each trial was trained, and where", (width) => page.trials.some((trial) => trial.stretches.length) ? timeline(width) : { height: 20, nodes: [], near: () => null, over: () => [], order: [] }),
+  timeline: (host) =>
+    new Chart(
+      titled(
+        host,
+        "Trials on workers",
+        () =>
+          "A row is a place on a node where one trial runs at a time. A notch is a promotion: the trial goes on from a " +
+          "rung at which it waited; the mark of a trial has a thin line through its waits. Where it waited more than " +
+          "once the record knows their sum alone, and they are drawn equally long.",
+      ),
+      "When each trial was trained, and where",
+      (width) =>
+        page.trials.some((trial) => trial.stretches.length)
+          ? timeline(width)
+          : { height: 20, nodes: [], near: () => null, over: () => [], order: [] },
+    ),
   parallel: (host) => {
     const legend = element("p", { class: "pickers" });
     page.on("data", () => legend.replaceChildren(shadeLegend()));
     host.append(legend);
-    new Parallel(titled(host, null, () => ["Drag along an axis to filter by it, click on it to take that away.",
-      page.study.params.length > MOST_AXES ? `The first ${MOST_AXES} of ${page.study.params.length} params.` : "", drawnText(page.best, MOST_LINES, "lines")].filter(Boolean).join(" ")),
-    "Parallel coordinates of the complete trials.");
+    new Parallel(
+      titled(host, null, () =>
+        [
+          "Drag along an axis to filter by it, click on it to take that away.",
+          page.study.params.length > MOST_AXES ? `The first ${MOST_AXES} of ${page.study.params.length} params.` : "",
+          drawnText(page.best, MOST_LINES, "lines"),
+        ]
+          .filter(Boolean)
+          .join(" "),
+      ),
+      "Parallel coordinates of the complete trials.",
+    );
   },
 };
 
-const withoutCurve = () => { const left = page.trials.filter((trial) => trial.epochs && !trial.curve).length; return left ? `${left.toLocaleString("en")} trials have no curve on this page, which would be too large; the record has them.` : ""; };
+const withoutCurve = () => {
+  const left = page.trials.filter((trial) => trial.epochs && !trial.curve).length;
+  return left
+    ? `${left.toLocaleString("en")} trials have no curve on this page, which would be too large; the record has them.`
+    : "";
+};
 
 /** What is folded away is there on paper. */
 function unfoldForPrint() {
   let folded = [];
-  addEventListener("beforeprint", () => { folded = [...document.querySelectorAll("section > details:not([open])")]; for (const each of folded) each.open = true; });
-  addEventListener("afterprint", () => { for (const each of folded) each.open = false; });
+  addEventListener("beforeprint", () => {
+    folded = [...document.querySelectorAll("section > details:not([open])")];
+    for (const each of folded) each.open = true;
+  });
+  addEventListener("afterprint", () => {
+    for (const each of folded) each.open = false;
+  });
 }
 
 function start() {
@@ -124,7 +174,8 @@ function start() {
   for (const host of document.querySelectorAll("[data-chart]")) CHARTS[host.dataset.chart](host);
   for (const each of document.querySelectorAll("section > details")) each.open = false;
   unfoldForPrint();
-  const data = document.getElementById("data"), first = JSON.parse(data.textContent);
+  const data = document.getElementById("data"),
+    first = JSON.parse(data.textContent);
   page.take(first);
   if (data.dataset.news) watch(data.dataset.news, first.version);
 }
@@ -137,15 +188,23 @@ const EVERY_MS = 1000;
 function watch(address, version) {
   const state = element("span", { class: "note", role: "status" });
   document.querySelector(".bar output").after(state);
-  const show = (text) => { if (state.textContent !== text) state.textContent = text; };
+  const show = (text) => {
+    if (state.textContent !== text) state.textContent = text;
+  };
   show(page.study.state);
   const ask = async () => {
     try {
       const news = await (await fetch(`${address}?since=${version}`, { cache: "no-store" })).json();
       version = news.version;
-      if (news.study) { page.take(news); write("about", news.study.about); write("answer", news.study.answer); }
+      if (news.study) {
+        page.take(news);
+        write("about", news.study.about);
+        write("answer", news.study.answer);
+      }
       show(page.study.state);
-    } catch { show("no news: the server does not answer"); }
+    } catch {
+      show("no news: the server does not answer");
+    }
     setTimeout(ask, EVERY_MS);
   };
   setTimeout(ask, EVERY_MS);
@@ -153,7 +212,11 @@ function watch(address, version) {
 
 /** A text into an element, what stands between backticks as code. */
 function write(id, text) {
-  document.getElementById(id).replaceChildren(...text.split(/`([^`]+)`/).map((piece, index) => (index % 2 ? element("code", {}, piece) : piece)));
+  document
+    .getElementById(id)
+    .replaceChildren(
+      ...text.split(/`([^`]+)`/).map((piece, index) => (index % 2 ? element("code", {}, piece) : piece)),
+    );
 }
 
 start();

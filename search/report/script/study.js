@@ -8,19 +8,23 @@ const INVISIBLE = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u
 /** The study, and what the reader does with it. Whoever shows something of it listens. */
 const page = {
   study: null,
-  trials: [],        // in the order of their numbers
+  trials: [], // in the order of their numbers
   byNumber: new Map(),
-  best: [],          // the complete trials that keep all limits, best first
-  place: new Map(),  // number -> place among them, the best at 0
-  networks: new Map(),  // key of an effective network -> the numbers of its trials
+  best: [], // the complete trials that keep all limits, best first
+  place: new Map(), // number -> place among them, the best at 0
+  networks: new Map(), // key of an effective network -> the numbers of its trials
   filter: "",
-  shown: new Set(),  // the numbers of the trials that pass the filter
-  marked: null,      // the number of the trial under the pointer, or under the keyboard's focus
-  chosen: [],        // up to MOST_CHOSEN numbers, to be laid side by side
+  shown: new Set(), // the numbers of the trials that pass the filter
+  marked: null, // the number of the trial under the pointer, or under the keyboard's focus
+  chosen: [], // up to MOST_CHOSEN numbers, to be laid side by side
   listeners: { data: [], filter: [], mark: [], choose: [] },
 
-  on(event, listener) { this.listeners[event].push(listener); },
-  tell(event) { for (const listener of this.listeners[event]) listener(); },
+  on(event, listener) {
+    this.listeners[event].push(listener);
+  },
+  tell(event) {
+    for (const listener of this.listeners[event]) listener();
+  },
 
   /** Takes the whole study, or news of it: trials that are new or have changed. */
   take(data) {
@@ -79,11 +83,16 @@ const sameAs = (trial) => page.networks.get(trial.network).filter((number) => nu
 /** What a trial has under a name: a number, a text, or null. */
 function valueOf(trial, name) {
   switch (name) {
-    case "trial": return trial.number;
-    case "state": return trial.state;
-    case "epochs": return trial.epochs;
-    case "seconds": return trial.seconds;
-    case "seed": return trial.seed;
+    case "trial":
+      return trial.number;
+    case "state":
+      return trial.state;
+    case "epochs":
+      return trial.epochs;
+    case "seconds":
+      return trial.seconds;
+    case "seed":
+      return trial.seed;
   }
   const index = page.study.metrics.indexOf(name);
   return index >= 0 ? trial.scores[index] : (trial.values[name] ?? null);
@@ -93,15 +102,16 @@ const isName = (name) =>
   ["trial", "state", "epochs", "seconds", "seed", ...page.study.metrics].includes(name) ||
   page.study.params.some((param) => param.name === name);
 
-// The filter: words with spaces between. `lr<0.01`, `optimizer=adam|sgd`, `channels="[32, 64]"`; any other word is looked
-// for in a trial's params and in the reason for which it ended.
+// The filter: words with spaces between. `lr<0.01`, `optimizer=adam|sgd`, `channels="[32, 64]"`; any other word is
+// looked for in a trial's params and in the reason for which it ended.
 
 const ONE = String.raw`(?:"(?:[^"\\]|\\.)*"|[^\s|"]+)`;
 const TERM = new RegExp(String.raw`([^\s<>=!"]+)(<=|>=|!=|=|<|>)(${ONE}(?:\|${ONE})*)|${ONE}`, "g");
 
 /** A function that tells which trials pass, and the names in the text that no trial has. */
 function readFilter(text) {
-  const unknown = [], tests = [];
+  const unknown = [],
+    tests = [];
   for (const [word, name, operator, values] of text.matchAll(TERM)) {
     if (name === undefined) tests.push(hasText(unquoted(word)));
     else if (!isName(name)) unknown.push(name);
@@ -112,25 +122,36 @@ function readFilter(text) {
 
 function unquoted(word) {
   if (!word.startsWith('"')) return word;
-  try { return JSON.parse(word); } catch { return word.replaceAll('"', ""); }
+  try {
+    return JSON.parse(word);
+  } catch {
+    return word.replaceAll('"', "");
+  }
 }
 const quoted = (text) => (/^[^\s|"<>=!]+$/.test(text) ? text : JSON.stringify(text));
 
 function hasText(word) {
   const wanted = word.toLowerCase();
-  return (trial) => `${trial.number} ${trial.state} ${pairs(trial)} ${trial.reason ?? ""}`.toLowerCase().includes(wanted);
+  return (trial) =>
+    `${trial.number} ${trial.state} ${pairs(trial)} ${trial.reason ?? ""}`.toLowerCase().includes(wanted);
 }
 
 function hasValue(name, operator, wanted) {
   const isWanted = (value) => wanted.some((each) => brief(value) === each || (each !== "" && Number(each) === value));
   const limit = Number(wanted[0]);
   switch (operator) {
-    case "=": return (trial) => isWanted(valueOf(trial, name));
-    case "!=": return (trial) => !isWanted(valueOf(trial, name));
-    case "<": return (trial) => isNumber(valueOf(trial, name)) && valueOf(trial, name) < limit;
-    case ">": return (trial) => isNumber(valueOf(trial, name)) && valueOf(trial, name) > limit;
-    case "<=": return (trial) => isNumber(valueOf(trial, name)) && valueOf(trial, name) <= limit;
-    default: return (trial) => isNumber(valueOf(trial, name)) && valueOf(trial, name) >= limit;
+    case "=":
+      return (trial) => isWanted(valueOf(trial, name));
+    case "!=":
+      return (trial) => !isWanted(valueOf(trial, name));
+    case "<":
+      return (trial) => isNumber(valueOf(trial, name)) && valueOf(trial, name) < limit;
+    case ">":
+      return (trial) => isNumber(valueOf(trial, name)) && valueOf(trial, name) > limit;
+    case "<=":
+      return (trial) => isNumber(valueOf(trial, name)) && valueOf(trial, name) <= limit;
+    default:
+      return (trial) => isNumber(valueOf(trial, name)) && valueOf(trial, name) >= limit;
   }
 }
 
@@ -141,6 +162,8 @@ function withTerms(name, terms) {
 }
 
 // How things are written for people.
+
+const counted = (number) => number.toLocaleString("en");
 
 const isNumber = (value) => typeof value === "number";
 
@@ -165,10 +188,13 @@ function duration(seconds) {
 /** A text as one line of a chart or a tip: without marks that turn the text around it, and not longer than `most`. */
 function plain(text, most = 28) {
   const line = String(text).replace(INVISIBLE, "");
-  return line.length > most ? `${line.slice(0, most - 1)}…` : line;
+  return line.length > most ? `${line.slice(0, most - 1)}\u2026` : line;
 }
 
-const pairs = (trial) => Object.entries(trial.values).map(([name, value]) => `${name} = ${brief(value)}`).join(", ");
+const pairs = (trial) =>
+  Object.entries(trial.values)
+    .map(([name, value]) => `${name} = ${brief(value)}`)
+    .join(", ");
 
 /** A state as people call it: a running trial of a study that nobody runs was interrupted. */
 function stateName(state) {
