@@ -21,6 +21,7 @@ ADDRESSES = {
         "search/record/record.py",
         "search/report/importances.py",
         "search/sampler/choosers.py",
+        "search/sampler/declared.py",
         "search/sampler/encoding.py",
         "search/sampler/evidence.py",
         "search/sampler/feasibility.py",
