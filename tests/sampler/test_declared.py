@@ -69,14 +69,14 @@ def in_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
     use(())
 
 
-def space() -> Space:
-    Path("s.yaml").write_text(SPACE)
+def space(name: str = "early") -> Space:
+    Path("s.yaml").write_text(SPACE.replace("early", name))
     return Space.load("s.yaml")
 
 
-def proposed(record: Record, trials: int) -> list[float]:
+def proposed(record: Record, trials: int, name: str = "early") -> list[float]:
     """The r of so many trials more, by a sampler that has just read the record. The best r is 30."""
-    sampler = Sampler(space(), lambda params: str(params["r"]))
+    sampler = Sampler(space(name), lambda params: str(params["r"]))
     sampler.restore(record.trials())
     values = []
     for number in range(len(record.trials()), len(record.trials()) + trials):
@@ -100,6 +100,19 @@ def test_it_proposes_from_the_first_trial_on_and_learns_and_goes_on_after_a_rest
     for number in range(1, 20):
         best = min(at_once[:number], key=lambda r: abs(r - 30))
         assert at_once[number] == min(best + 1, 64)
+
+
+def test_the_pages_sampler_learns_and_goes_on_after_a_restart() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text()
+    text = page.partition("## A sampler")[2].partition("```python\n")[2].partition("```")[0]
+    use_files(written(text))
+    with locked(Path("a")), locked(Path("b")):
+        at_once = proposed(new_record(Path(), "a"), 30, "bold_tpe")
+        other = new_record(Path(), "b")
+        with_restarts = [*proposed(other, 12, "bold_tpe"), *proposed(other, 18, "bold_tpe")]
+    assert at_once == with_restarts
+    far = [abs(r - 30) for r in at_once]
+    assert sum(far[20:]) / 10 < sum(far[:10]) / 10 / 2
 
 
 def test_a_study_notes_the_plugin_only_where_its_space_names_the_sampler(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from search.record.record import Record
 from search.run import main
 from search.tracking.mlflow_model import example, export_model
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 PAGE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text()
 
