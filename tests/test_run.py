@@ -165,6 +165,7 @@ class TestAWholeStudy:
         after = (folder / "runs" / "tiny-001" / "record.log").stat().st_size
         assert after - before < 2000  # the header once more, no trial
 
+    @pytest.mark.long
     @pytest.mark.usefixtures("shared_ray")
     def test_its_results_start_another_study(self, finished):
         folder, _, _ = finished
@@ -202,6 +203,7 @@ class TestAWholeStudy:
         assert refused.stderr.splitlines()[-1].endswith("params.lr: 0.005 -> 0.5")
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.usefixtures("shared_ray")
 def test_a_trial_that_is_run_again_scores_the_same(space, tmp_path):
@@ -279,6 +281,7 @@ def test_a_mistake_of_the_command_line_is_one_line_before_anything_heavy_is_impo
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.usefixtures("shared_ray")
 def test_a_space_that_says_everything_runs(music, tmp_path):

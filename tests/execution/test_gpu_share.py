@@ -156,8 +156,9 @@ def test_a_study_measures_once_and_packs_its_trials_by_that(study, capfd):
     assert "2 share a GPU and its memory" in capfd.readouterr().err
 
 
+@pytest.mark.long
 @pytest.mark.slow
-def test_another_card_is_train_an_epochd_again(study, capfd, monkeypatch):
+def test_another_card_is_measured_again(study, capfd, monkeypatch):
     study(peak(gib=30.0))
     monkeypatch.setattr(gpu_share, "cards", lambda: ["accelerator_type:T4"])
     _, asked = study(peak(gib=10.0, of_gib=16), resume=True, trials=3)
@@ -165,8 +166,9 @@ def test_another_card_is_train_an_epochd_again(study, capfd, monkeypatch):
     assert "trials_per_gpu auto: 1; the largest config took 10.00 of the 16.0 GiB" in capfd.readouterr().err
 
 
+@pytest.mark.long
 @pytest.mark.slow
-def test_where_nothing_can_be_train_an_epochd_one_trial_has_the_card_and_the_next_start_asks_again(study, capfd):
+def test_where_nothing_can_be_measured_one_trial_has_the_card_and_the_next_start_asks_again(study, capfd):
     if torch.cuda.is_available():
         pytest.skip("needs a machine without a GPU")
     record, _ = study()
@@ -175,6 +177,7 @@ def test_where_nothing_can_be_train_an_epochd_one_trial_has_the_card_and_the_nex
     assert "trials_per_gpu auto: 1, since that could not be measured: torch sees no GPU there" in said
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_card_that_is_never_free_is_not_waited_for_for_ever(study, capfd, monkeypatch):
     @ray.remote
@@ -190,6 +193,7 @@ def test_a_card_that_is_never_free_is_not_waited_for_for_ever(study, capfd, monk
     assert "could not be measured: no GPU was free for" in capfd.readouterr().err
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_benchmark_of_shared_cards_counts_what_its_study_did(tmp_path):
     """On whatever device there is, with few clips and a small network."""

@@ -51,6 +51,7 @@ print("alive")
 """
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_what_tune_left_in_cycles_does_not_end_the_process_when_another_thread_collects_it():
     done = subprocess.run(

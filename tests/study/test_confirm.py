@@ -151,6 +151,7 @@ def test_mlflows_model_hears_waveforms_as_mgc_does(whole_study):
     assert str(signature.inputs.inputs[0].shape) == "(-1, -1)"
 
 
+@pytest.mark.long
 def test_the_same_command_trains_and_opens_nothing_and_more_seeds_go_on(whole_study, capsys):
     record = Record.open(whole_study.with_name("whole-001-confirm"))
     num_trials, num_openings = len(record.trials()), len(Record.open(whole_study).noted(OPENINGS))
@@ -171,6 +172,7 @@ def test_another_choice_is_refused_in_one_line(whole_study, capsys):
     assert "no study here" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_trained_on_validation_as_well_there_is_more_to_train_on_and_nothing_to_validate(whole_study, monkeypatch):
     config = load_model(whole_study / "model").config
     apart, together = (
