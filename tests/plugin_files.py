@@ -1,5 +1,6 @@
 """Plug-in files in the tests' folder, and the line that answers a broken one."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -12,6 +13,16 @@ from mgc.plugins import use_files
 from mgc.plugins.loading import in_use
 from mgc.plugins.plugin import PluginError
 from mgc.training.part_metrics import PART_METRICS
+
+PAGE = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text()
+"""The page about plug-ins."""
+
+
+def page_block(title: str, language: str = "python") -> str:
+    """The first block of this language after a title of the page."""
+    found = re.search(rf"^```{language}\n(.*?)^```", PAGE.partition(f"## {title}")[2], flags=re.MULTILINE | re.DOTALL)
+    assert found, (title, language)
+    return found[1]
 
 
 def written(text: str, name: str = "mine.py") -> str:

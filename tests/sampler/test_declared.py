@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 
 import pytest
-from plugin_files import refused, written
+from plugin_files import page_block, refused, written
 from small_study import ended, new_record
 
 from mgc.plugins import use_files
@@ -104,9 +104,7 @@ def test_it_proposes_from_the_first_trial_on_and_learns_and_goes_on_after_a_rest
 
 
 def test_the_pages_sampler_learns_and_goes_on_after_a_restart() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text()
-    text = page.partition("## A sampler")[2].partition("```python\n")[2].partition("```")[0]
-    use_files(written(text))
+    use_files(written(page_block("A sampler")))
     with locked(Path("a")), locked(Path("b")):
         at_once = proposed(new_record(Path(), "a"), 30, "bold_tpe")
         other = new_record(Path(), "b")

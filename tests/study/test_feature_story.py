@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from plugin_files import page_block
 
 from mgc.datasets.registry import open_dataset
 from mgc.plugins import use_files
@@ -23,22 +24,13 @@ from search.tracking.mlflow_model import example, export_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 
-PAGE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text()
-
-
-def block_after(title: str, language: str) -> str:
-    """The first block of this language after a title of the page."""
-    found = re.search(rf"^```{language}\n(.*?)^```", PAGE.partition(f"## {title}")[2], flags=re.MULTILINE | re.DOTALL)
-    assert found
-    return found[1]
-
 
 @pytest.fixture
 def story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_ray: None) -> Iterator[SimpleNamespace]:
     """The page's two files, run with two trials of one epoch."""
     monkeypatch.chdir(tmp_path)
-    Path("my_features.py").write_text(block_after("Your own features", "python"))
-    Path("root_mel.yaml").write_text(block_after("Your own features", "yaml"))
+    Path("my_features.py").write_text(page_block("Your own features"))
+    Path("root_mel.yaml").write_text(page_block("Your own features", "yaml"))
     small = ["--set", "search.trials=2", "--set", "budget.epochs=1", "--set", "params.n_mels=16"]
     code = main(["root_mel.yaml", "--plugin", "my_features.py", *small, "--offline", "--quiet"])
     yield SimpleNamespace(code=code, study=tmp_path / "runs" / "root_mel-001")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from drivers import Driver, place_in
+from plugin_files import page_block
 from waiting import until
 
 from search.record.notes import TEST, scores_on_test
@@ -17,22 +17,21 @@ from search.record.record import Record
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 
-PAGE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text()
 SMALL = ("sr=8000", "n_fft=512", "hop_length=128", "n_mels=32", "clip_seconds=0.6", "batch_size=8")
 PATIENCE_S = 600.0
 """A busy machine takes minutes to start Ray and its workers."""
 RULE = "study story was made with the plug-in my_metrics.py"
 
 
-def block(language: str, number: int = 0) -> str:
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)[number]
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """The page's model, metric and space file, on the music of a tiny study."""
     place = place_in(tmp_path_factory.mktemp("plugins"), trials=1)
-    files = {"my_models.py": block("python"), "my_metrics.py": block("python", 1), "patches.yaml": block("yaml")}
+    files = {
+        "my_models.py": page_block("Your own model"),
+        "my_metrics.py": page_block("A metric"),
+        "patches.yaml": page_block("Your own model", "yaml"),
+    }
     for name, text in files.items():
         (place.folder / name).write_text(text)
     place.space = place.folder / "patches.yaml"
@@ -62,7 +61,7 @@ def life(place):
     seen.without = ended(run("--plugin", place.folder / "my_models.py", "--resume"))
     changed = place.folder / "changed" / "my_models.py"
     changed.parent.mkdir()
-    changed.write_text(block("python") + "\n# a remark\n")
+    changed.write_text(page_block("Your own model") + "\n# a remark\n")
     seen.changed = ended(run("--plugin", changed, *mine[2:], "--resume"))
     for name in ("my_models.py", "my_metrics.py"):
         (place.folder / name).unlink()  # the copies beside the record are what is left
