@@ -90,6 +90,7 @@ def without_ray(monkeypatch):
     monkeypatch.setattr(session, "live_trial_count", lambda *_: lambda: 1)
     monkeypatch.setattr(session, "rates", lambda: Rates(gpus=0.0, usd=None))
     monkeypatch.setattr(session, "RayTuneExecutor", lambda *_, **__: Workers())
+    monkeypatch.setattr("search.machines.cost.LOOK_EVERY_S", 0.0)  # both trials may be over before the first look
     monkeypatch.setattr(
         "search.tracking.tracker.PATIENCE_S", 600.0
     )  # a loaded machine's disk is no server that is away
