@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -42,6 +43,17 @@ def dashboard():
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": True, **ports})
         yield f"http://127.0.0.1:{port}"
         cluster.shutdown()
+        until(lambda: not is_used(own), "no process of Ray's writes there any more")
+
+
+def is_used(folder: str) -> bool:
+    """Whether a process has this folder as Ray's. `shutdown` does not wait for those that its processes began."""
+    named = f"RAY_TMPDIR={folder}\0".encode()
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # it has ended meanwhile
+            if named in environment.read_bytes():
+                return True
+    return False
 
 
 def command(module, *words):
