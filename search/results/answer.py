@@ -145,5 +145,6 @@ networks trained to the end lies')
     if of == 1:
         which = "The other network"
     else:
-        which = f"All {of} other networks" if number == of else f"{number} of the {of} other networks"
+        all_of_them = "Both" if of == 2 else f"All {of}"
+        which = f"{all_of_them} other networks" if number == of else f"{number} of the {of} other networks"
     return f"{which} trained to the end lie{'s' if number == 1 else ''}"

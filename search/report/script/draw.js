@@ -72,15 +72,17 @@ function numberScale(values, log, low, high, numTicks) {
     const inner = begin + ((place - low) / (high - low)) * (end - begin);
     return isLog ? Math.exp(inner) : inner;
   };
-  const ticks = isLog ? logTicks(Math.exp(begin), Math.exp(end)) : evenTicks(begin, end, numTicks);
+  const ticks = isLog ? logTicks(Math.exp(begin), Math.exp(end)) : evenTicks(begin, end, numTicks, finite.every(Number.isInteger));
   scale.ticks = ticks.map((value) => [scale(value), tickText(value)]);
   return scale;
 }
 
-function evenTicks(begin, end, number) {
+/** About so many ticks at even steps; at whole numbers only, where there is nothing between them. */
+function evenTicks(begin, end, number, isWhole) {
   const rough = (end - begin) / number,
     power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((each) => each >= rough);
+  const steps = [1, 2, 2.5, 5, 10].map((factor) => factor * power).filter((each) => !isWhole || Number.isInteger(each));
+  const step = steps.find((each) => each >= rough) ?? 1;
   const ticks = [];
   for (let index = Math.ceil(begin / step); index * step <= end; index += 1)
     ticks.push(Number((index * step).toPrecision(12)));
